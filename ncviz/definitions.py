@@ -1,0 +1,46 @@
+"""What a number on a page means: the one record that every table of metrics is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["lower", "higher", "limit", "none"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Definition, reading and origin of one metric, in words that a page can show.
+
+    Attributes
+    ----------
+    name : the field that holds the metric
+    label : short text for an axis
+    group : ``"NC1"`` to ``"NC5"`` or ``"detection"``
+    definition : one sentence in plain text
+    formula : LaTeX without dollar signs
+    limit : the value at full collapse (or at perfect detection), None where there is none or it
+        depends on the number of classes; `limit_text` says it in words
+    limit_text : the limit as text, ``""`` where there is none
+    direction : which way the value moves with collapse (or with better detection); ``"limit"``
+        where it approaches `limit_text` from either side, ``"none"`` where it ranks nothing
+    source : paper or code that uses this definition
+    caveat : what it is easily mistaken for, or where it misleads
+    """
+
+    name: str
+    label: str
+    group: str
+    definition: str
+    formula: str
+    limit: float | None
+    limit_text: str
+    direction: Direction
+    source: str
+    caveat: str = ""
+
+
+def by_name(infos: Iterable[MetricInfo]) -> dict[str, MetricInfo]:
+    """Table of the metrics under their own names, in the order given."""
+    return {info.name: info for info in infos}
