@@ -1,0 +1,29 @@
+"""Neural collapse in numbers: NC1 to NC5, each under the name of its definition."""
+
+from ncviz.collapse.geometry import (
+    ClassPair,
+    class_mean_norms,
+    cluster_order,
+    gram,
+    ideal_gram,
+    worst_pairs,
+)
+from ncviz.collapse.glossary import METRICS
+from ncviz.collapse.samples import Agreement, Orthogonality, agreement, orthogonality
+from ncviz.collapse.sums import CollapseMetrics, measure
+
+__all__ = [
+    "METRICS",
+    "Agreement",
+    "ClassPair",
+    "CollapseMetrics",
+    "Orthogonality",
+    "agreement",
+    "class_mean_norms",
+    "cluster_order",
+    "gram",
+    "ideal_gram",
+    "measure",
+    "orthogonality",
+    "worst_pairs",
+]
