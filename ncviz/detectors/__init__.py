@@ -1,0 +1,51 @@
+"""Detectors by name: from features and logits to a score that is higher for in-distribution.
+
+A module in this folder registers its detectors by being there; nothing else lists them.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+
+import numpy as np
+
+from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
+
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Detector", "DetectorInfo", "create", "info", "names", "restore"]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all detectors, family by family."""
+    return registered()
+
+
+def info(name: str) -> DetectorInfo:
+    """What the detector `name` computes, needs and assumes, without making one."""
+    return lookup(name).info()
+
+
+def create(name: str, **parameters) -> Detector:
+    """A detector yet to be fitted; `parameters` replace its published defaults.
+
+    Raises
+    ------
+    UnknownNameError : no detector of this name
+    InvalidOptionError : a parameter that it does not have, or a value outside its range
+    """
+    return lookup(name).create(**parameters)
+
+
+def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:
+    """The fitted detector that `Detector.state` described; its scores are equal to the bit.
+
+    Raises
+    ------
+    UnknownNameError : no detector of this name
+    InvalidArrayError : arrays are missing, or belong to another detector
+    """
+    return lookup(name).restore(state)

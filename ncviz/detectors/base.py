@@ -1,0 +1,280 @@
+"""What every detector shares: the registry, checks, block-wise scoring and state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.errors import InvalidArrayError, InvalidOptionError, NcvizError, UnknownNameError
+
+NEEDS = ("features", "logits", "head", "statistics", "training features", "training logits")
+"""What a detector can ask for. The first two are those of the samples to score; "statistics" are
+sums over the training set, made from the training samples where none are given."""
+
+# Rows scored at once: bounds the float64 copies, here to 32 MB for 512 features.
+_BLOCK = 8192
+
+_REGISTRY: dict[str, type[Detector]] = {}
+
+
+class NotFittedError(NcvizError, ValueError):
+    """A detector was asked for scores or state before `fit`."""
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a page, a table or a document says about a detector.
+
+    Attributes
+    ----------
+    name, label : as code writes it, as a page writes it
+    family : what it looks at, such as "logits" or "distance"
+    formula : LaTeX of the score without dollar signs, higher = more in-distribution
+    source : the paper
+    needs : items of `NEEDS`
+    defaults : parameters and their published values; None means chosen from the layer's size
+    caveat : where it misleads
+    """
+
+    name: str
+    label: str
+    family: str
+    formula: str
+    source: str
+    needs: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    caveat: str
+
+
+class Detector:
+    """A score of how well a sample fits the training set: HIGHER = MORE IN-DISTRIBUTION.
+
+    A subclass states the class attributes below, takes its parameters as keyword-only arguments
+    of `__init__`, declares what it learns as annotated attributes that end with an underscore
+    (numbers or arrays; these are its state) and writes `_fit` and `_score`.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    family: ClassVar[str]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    caveat: ClassVar[str]
+
+    n_classes_: int
+    n_features_: int
+
+    def fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None = None) -> Self:
+        """Learn from the training set; returns self.
+
+        Parameters
+        ----------
+        train : training samples, all or a fixed part of them; labels are needed only by detectors
+            that ask for "statistics" when none are given
+        head : the classifier on the same layer
+        statistics : sums over the whole training set. Where given, means and covariances come from
+            them, and `train` only serves for what sums cannot tell.
+
+        Raises
+        ------
+        InvalidArrayError : shapes that do not fit together, or samples or labels are missing
+        """
+        _require_shape(train, head.dim, head.classes)
+        if statistics is not None and statistics.means.shape != head.weight.shape:
+            raise InvalidArrayError(
+                f"The statistics hold {statistics.classes} classes of {statistics.dim} features, "
+                f"but the head maps {head.dim} features to {head.classes} classes; take both from "
+                "the same run and layer."
+            )
+        if not len(train) and self._needs_samples(statistics):
+            raise InvalidArrayError(
+                f"Detector '{self.name}' learns from training samples, but the set is empty."
+            )
+        self._fit(train, head, statistics)
+        self.n_classes_, self.n_features_ = head.weight.shape
+        self._settle()
+        return self
+
+    def score(self, samples: FeatureSet) -> np.ndarray:
+        """(N,) float64 scores of N samples, higher = more in-distribution."""
+        self._require_fitted()
+        _require_shape(samples, self.n_features_, self.n_classes_)
+        scores = np.empty(len(samples))
+        for at in range(0, len(samples), _BLOCK):
+            rows = slice(at, at + _BLOCK)
+            scores[rows] = self._score(samples[rows])
+        return scores
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        """Set the learned attributes; shapes have been checked."""
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        """Scores (B,) of a block of samples; shapes have been checked."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters and learned attributes as arrays, numbers as 0-d arrays; for `restore`.
+
+        A parameter that is None is left out: it stands for a choice that has been made by now.
+        """
+        self._require_fitted()
+        values = self.parameters() | {name: getattr(self, name) for name in self._learned()}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name, as given or by default."""
+        return {name: getattr(self, name) for name in self.defaults()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, np.ndarray]) -> Self:
+        """A fitted detector from what `state` returned."""
+        learned, defaults = cls._learned(), cls.defaults()
+        optional = {name for name, value in defaults.items() if value is None}
+        missing = (learned | (defaults.keys() - optional)) - state.keys()
+        foreign = state.keys() - learned - defaults.keys()
+        if missing or foreign:
+            raise InvalidArrayError(
+                f"This is no state of detector '{cls.name}': missing {sorted(missing) or 'nothing'}"
+                f", not its own {sorted(foreign) or 'nothing'}. Fit it again."
+            )
+        values = {name: v.item() if np.ndim(v) == 0 else v for name, v in state.items()}
+        detector = cls(**{name: values[name] for name in defaults.keys() & values.keys()})
+        for name in learned:
+            setattr(detector, name, values[name])
+        return detector
+
+    @classmethod
+    def create(cls, **parameters) -> Self:
+        """A detector with some parameters replaced; names those that exist if one does not."""
+        unknown = parameters.keys() - cls.defaults().keys()
+        if unknown:
+            valid = ", ".join(cls.defaults())
+            raise InvalidOptionError(
+                f"Detector '{cls.name}' has no parameter '{min(unknown)}'; "
+                + (f"it takes {valid}." if valid else "it takes none.")
+            )
+        return cls(**parameters)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Parameters and their default values, from the signature."""
+        return {
+            name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()
+        }
+
+    @classmethod
+    def info(cls) -> DetectorInfo:
+        """Everything that can be said about the detector without fitting it."""
+        return DetectorInfo(
+            name=cls.name,
+            label=cls.label,
+            family=cls.family,
+            formula=cls.formula,
+            source=cls.source,
+            needs=cls.needs,
+            defaults=cls.defaults(),
+            caveat=cls.caveat,
+        )
+
+    @classmethod
+    def _learned(cls) -> set[str]:
+        """Names of the learned attributes, as annotated here and in the subclasses."""
+        annotated = {name for base in cls.__mro__ for name in inspect.get_annotations(base)}
+        return {name for name in annotated if name.endswith("_")}
+
+    def _settle(self) -> None:
+        # A restored array is contiguous, and BLAS rounds another way on strided ones.
+        for name in self._learned():
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                setattr(self, name, np.ascontiguousarray(value))
+
+    def _needs_samples(self, statistics: ClassStatistics | None) -> bool:
+        return any(need.startswith("training") for need in self.needs) or (
+            "statistics" in self.needs and statistics is None
+        )
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "n_features_"):
+            raise NotFittedError(
+                f"Detector '{self.name}' has not been fitted; call fit(train, head) or restore "
+                "its state first."
+            )
+
+
+DetectorClass = TypeVar("DetectorClass", bound=type[Detector])
+
+
+def register(detector: DetectorClass) -> DetectorClass:
+    """Class decorator that makes a detector known by its own name."""
+    if detector.name in _REGISTRY:
+        raise ValueError(f"Two detectors are called '{detector.name}'.")
+    unknown = set(detector.needs) - set(NEEDS)
+    if unknown:
+        raise ValueError(f"Detector '{detector.name}' needs {unknown}; known needs: {NEEDS}.")
+    _REGISTRY[detector.name] = detector
+    return detector
+
+
+def registered() -> tuple[str, ...]:
+    """Names of the detectors registered so far."""
+    return tuple(_REGISTRY)
+
+
+def lookup(name: str) -> type[Detector]:
+    """The class of the detector `name`."""
+    if name not in _REGISTRY:
+        raise UnknownNameError("detector", name, _REGISTRY)
+    return _REGISTRY[name]
+
+
+def class_statistics(
+    train: FeatureSet, head: Head, statistics: ClassStatistics | None
+) -> ClassStatistics:
+    """The statistics given, or those of the labelled training samples."""
+    if statistics is not None:
+        return statistics
+    if train.labels is None:
+        raise InvalidArrayError(
+            "This detector needs class means: give the training set's statistics, or training "
+            "samples with labels."
+        )
+    return ClassStatistics.of(train.features, train.labels, head.classes)
+
+
+def moments(train: FeatureSet, statistics: ClassStatistics | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and total covariance (D, D) of the training features; no labels needed."""
+    if statistics is None:
+        one_class = np.zeros(len(train), np.int64)
+        statistics = ClassStatistics.of(train.features, one_class, classes=1)
+    return statistics.mean, statistics.total_covariance
+
+
+def require_count(value: int | None, what: str) -> int | None:
+    """Return `value` if it is None or an integer of at least 1, else raise InvalidOptionError."""
+    if value is not None and not (isinstance(value, Integral) and value >= 1):
+        raise InvalidOptionError(f"{what} must be an integer of at least 1; got {value}.")
+    return value
+
+
+def require_positive(value: float, what: str) -> float:
+    """Return `value` if it is a finite number above 0, else raise InvalidOptionError."""
+    if not (isinstance(value, Real) and 0 < value < np.inf):
+        raise InvalidOptionError(f"{what} must be a finite number above 0; got {value}.")
+    return value
+
+
+def _require_shape(samples: FeatureSet, features: int, classes: int) -> None:
+    got = samples.features.shape[1], samples.logits.shape[1]
+    if got != (features, classes):
+        raise InvalidArrayError(
+            f"Samples have {got[0]} features and {got[1]} logits; this head has {features} and "
+            f"{classes}. Take features and head from the same run and layer."
+        )
