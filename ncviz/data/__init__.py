@@ -1,0 +1,37 @@
+"""Images in: a catalogue of data sets by name, the transform, and suites of OOD sets.
+
+Imports neither torch nor torchvision until a set is read or downloaded by torchvision.
+"""
+
+from ncviz.data.catalogue import (
+    DatasetInfo,
+    OodSuite,
+    data_root,
+    describe,
+    names,
+    ood_group,
+    suite,
+    suites,
+)
+from ncviz.data.images import ImageSet, to_rgb
+from ncviz.data.loading import load, open_image
+from ncviz.data.transform import Transform, channel_mean_std, decode, decoded_bytes
+
+__all__ = [
+    "DatasetInfo",
+    "ImageSet",
+    "OodSuite",
+    "Transform",
+    "channel_mean_std",
+    "data_root",
+    "decode",
+    "decoded_bytes",
+    "describe",
+    "load",
+    "names",
+    "ood_group",
+    "open_image",
+    "suite",
+    "suites",
+    "to_rgb",
+]

@@ -1,0 +1,338 @@
+"""Image sets: which images with which labels, how to open one, and how a folder becomes a set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from ncviz.errors import CorruptFileError, InvalidArrayError, InvalidOptionError, MissingDataError
+
+EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+LAYOUT = "ROOT/NAME/SPLIT/CLASS/*.png (or jpg, webp, ...), for example ROOT/birds/test/robin/1.png"
+
+# Pillow's decoders raise all of these on damaged bytes.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+_NAMED_IN_WARNING = 10
+_BLOCK = 64
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """Opens the image behind a key."""
+
+    def open(self, key: str) -> Image.Image:
+        """The image in whatever mode it is stored; may raise what the decoder raises."""
+
+    def where(self, key: str) -> str:
+        """Where the image lies, for messages."""
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Keys are paths relative to `folder`, with forward slashes."""
+
+    folder: Path
+
+    def open(self, key: str) -> Image.Image:
+        with Image.open(self.folder / key) as image:
+            image.load()
+            return image
+
+    def where(self, key: str) -> str:
+        return str(self.folder / key)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayReader:
+    """Keys are ``index:N`` into `images` (N, H, W) uint8; `name` is for messages."""
+
+    images: np.ndarray
+    name: str
+
+    def open(self, key: str) -> Image.Image:
+        return Image.fromarray(self.images[index_of(key)])
+
+    def where(self, key: str) -> str:
+        return f"{key} of {self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One split of a data set: labels in memory, images opened one at a time.
+
+    Attributes
+    ----------
+    name, split : ``"cifar100"``, ``"train"``
+    classes : names of the classes; `labels` index them
+    labels : (N,) int64
+    keys : N strings that find an image again: its path inside the set's folder, or ``index:N``
+    """
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    keys: tuple[str, ...]
+    reader: Reader = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def full_name(self) -> str:
+        """The set as the vocabulary writes it: ``"cifar100/train"``."""
+        return f"{self.name}/{self.split}"
+
+    def image(self, i: int) -> Image.Image:
+        """Image `i` in RGB; see `to_rgb`.
+
+        Raises
+        ------
+        CorruptFileError : the bytes are no image, or a truncated one.
+        MissingDataError : the file has gone or may not be read.
+        """
+        return read_image(self.reader, self.keys[i])
+
+    def fingerprint(self) -> str:
+        """16 hex digits of name, split, keys and labels (not of the pixels)."""
+        digest = hashlib.sha256(f"{self.full_name}\n".encode())
+        digest.update("\n".join(self.keys).encode())
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def index_key(index: int) -> str:
+    """The key of image `index` in a set that has no files of its own."""
+    return f"index:{index}"
+
+
+def index_of(key: str) -> int:
+    """The number in an `index_key`."""
+    return int(key.removeprefix("index:"))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """`image` as 8-bit RGB, upright as its EXIF says, laid on white where it is transparent.
+
+    Raises
+    ------
+    InvalidArrayError : floating-point pixels, whose range nothing defines.
+    """
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise InvalidArrayError("The image has floating-point pixels; save it with 8 or 16 bits.")
+    if image.mode in _SIXTEEN_BIT:
+        image = _to_eight_bit(image)
+    if image.has_transparency_data:
+        # Transparent pixels carry arbitrary hidden colours that no viewer shows.
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _to_eight_bit(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips at 255 instead of scaling, which turns a photograph white.
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def read_image(reader: Reader, key: str) -> Image.Image:
+    """The RGB image behind `key`; raises as `ImageSet.image` does."""
+    try:
+        return to_rgb(reader.open(key))
+    except (FileNotFoundError, PermissionError) as error:
+        reason = error.strerror or error
+        raise MissingDataError(f"Image {reader.where(key)} cannot be read: {reason}.") from error
+    except DECODER_ERRORS as error:
+        raise CorruptFileError(
+            f"Image {reader.where(key)} is corrupt: {error}. Replace it, or leave out such images "
+            "with skip_corrupt (--skip-corrupt)."
+        ) from error
+
+
+def in_threads(
+    function: Callable[[int], T],
+    count: int,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    title: str = "",
+) -> list[T]:
+    """``[function(0), ..., function(count - 1)]``; Pillow decodes outside Python's lock."""
+    from tqdm import tqdm
+
+    def run(start: int) -> list[T]:
+        return [function(i) for i in range(start, min(start + _BLOCK, count))]
+
+    results = []
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        tqdm(total=count, desc=title, unit="image", disable=not progress) as bar,
+    ):
+        # One task per image would spend more time in the queue than on a small image.
+        for block in pool.map(run, range(0, count, _BLOCK)):
+            results += block
+            bar.update(len(block))
+    return results
+
+
+def without_corrupt(images: ImageSet, *, progress: bool = False) -> ImageSet:
+    """`images` without those that do not decode; a warning counts and names them.
+
+    Raises
+    ------
+    MissingDataError : a class has no image left.
+    """
+    title = f"checking {images.full_name}"
+    good = in_threads(partial(_decodes, images), len(images), progress=progress, title=title)
+    if all(good):
+        return images
+    keep = np.flatnonzero(good)
+    _warn_of_corrupt(images, np.flatnonzero(~np.array(good)))
+    labels = images.labels[keep]
+    lost = np.setdiff1d(images.labels, labels)
+    if len(lost):
+        raise MissingDataError(
+            f"Every image of class '{images.classes[lost[0]]}' of {images.full_name} is corrupt."
+        )
+    return replace(images, labels=labels, keys=tuple(images.keys[i] for i in keep))
+
+
+def _decodes(images: ImageSet, i: int) -> bool:
+    try:
+        images.image(i)
+    except CorruptFileError:
+        return False
+    return True
+
+
+def _warn_of_corrupt(images: ImageSet, bad: np.ndarray) -> None:
+    named = ", ".join(images.reader.where(images.keys[i]) for i in bad[:_NAMED_IN_WARNING])
+    more = f" and {len(bad) - _NAMED_IN_WARNING} more" if len(bad) > _NAMED_IN_WARNING else ""
+    warnings.warn(
+        f"{images.full_name}: skipped {len(bad)} corrupt of {len(images):,} images: {named}{more}.",
+        stacklevel=4,
+    )
+
+
+def require_plain_name(kind: str, name: str) -> None:
+    """Raise InvalidOptionError unless `name` is one folder's name: no path leaves the root."""
+    if name in {"", ".", ".."} or any(character in name for character in "/\\:\0"):
+        raise InvalidOptionError(
+            f"'{name}' cannot name a {kind}: expected the name of one folder, without '/' or '..'."
+        )
+
+
+def require_relative(key: str) -> None:
+    """Raise InvalidOptionError if `key` is absolute or climbs out of the folder it starts in."""
+    for part in PurePosixPath(key).parts:
+        require_plain_name("part of an image's key", part)
+
+
+def read_folder(folder: Path, split: str) -> ImageSet:
+    """The set in ``folder/SPLIT/CLASS/*``: classes by name, files in natural order.
+
+    Class names come from ``folder/words.txt`` (lines ``WNID<tab>name, synonym``) where it lists
+    them.
+
+    Raises
+    ------
+    MissingDataError : no class folder, or a class folder without an image.
+    """
+    place = folder / split
+    folders = _visible(place, folders=True)
+    if not folders:
+        raise MissingDataError(f"{place} holds no class folder. Expected {LAYOUT}.")
+    files = [_image_names(place / name, f"{folder.name}/{split}") for name in folders]
+    return ImageSet(
+        name=folder.name,
+        split=split,
+        classes=_class_names(folder, folders),
+        labels=np.repeat(np.arange(len(folders)), [len(names) for names in files]),
+        keys=tuple(
+            f"{split}/{name}/{file}"
+            for name, names in zip(folders, files, strict=True)
+            for file in names
+        ),
+        reader=FolderReader(folder),
+    )
+
+
+def folder_splits(folder: Path) -> tuple[str, ...]:
+    """The splits of the image folder `folder`: its folders with a class folder that has images."""
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        split
+        for split in _visible(folder, folders=True)
+        if any(
+            _is_image(file)
+            for name in _visible(folder / split, folders=True)
+            for file in _visible(folder / split / name, folders=False)
+        )
+    )
+
+
+def _visible(folder: Path, *, folders: bool) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir() == folders)
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 (twice as fast)
+
+
+def _image_names(folder: Path, full_name: str) -> list[str]:
+    names = [name for name in _visible(folder, folders=False) if _is_image(name)]
+    if not names:
+        raise MissingDataError(
+            f"Class '{folder.name}' of {full_name} has no image: {folder} holds no file ending in "
+            f"{', '.join(sorted(EXTENSIONS))}. Fill the folder or remove it."
+        )
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _class_names(folder: Path, folders: list[str]) -> tuple[str, ...]:
+    words = folder / "words.txt"
+    if not words.is_file():
+        return tuple(folders)
+    lines = (line.partition("\t") for line in words.read_text("utf-8", "replace").splitlines())
+    names = {wnid: text.partition(",")[0].strip() for wnid, _, text in lines}
+    found = [names.get(name) or name for name in folders]
+    # Two wnids can share a word (crane the bird, crane the machine).
+    return tuple(
+        name if found.count(name) == 1 else f"{name} ({wnid})"
+        for name, wnid in zip(found, folders, strict=True)
+    )
