@@ -1,0 +1,71 @@
+"""Results of a run as text for a terminal and as plain values for JSON."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ncviz.collapse import METRICS
+from ncviz.store import Epoch, Run
+
+WRONG_WAY = "!"
+
+
+def as_text(run: Run) -> str:
+    """The collapse metrics and detection results of the last evaluated epoch, as tables."""
+    collapse = run.collapse()
+    epoch = run.epoch(int(collapse["epoch"].max()))
+    parts = [f"{run.name}, epoch {epoch.number} of {_trained(run)}, {_samples(epoch)}"]
+    for layer in run.layers:
+        parts += ["", f"Neural collapse, {layer}:", _collapse_table(epoch, layer)]
+        detection = epoch.detection()
+        detection = detection[detection["layer"] == layer]
+        for metric, title in (
+            ("auroc", "AUROC (higher is better)"),
+            ("fpr95", "FPR95, ID positive (lower is better)"),
+        ):
+            if len(detection):
+                parts += ["", f"{title}, {layer}:", _detection_table(detection, metric)]
+        if (detection["auroc"] < 0.5).any():
+            parts.append(f"{WRONG_WAY} ranks the wrong way round on this set")
+    return "\n".join(parts)
+
+
+def as_json(run: Run) -> dict:
+    """All results of all evaluated epochs: one record for each row of the result tables."""
+    return {
+        "run": run.name,
+        "collapse": run.collapse().to_dict("records"),
+        "detection": run.detection().to_dict("records"),
+    }
+
+
+def _trained(run: Run) -> int:
+    history = run.history
+    return int(history["epoch"].max()) if len(history) else run.epochs[-1]
+
+
+def _samples(epoch: Epoch) -> str:
+    samples = epoch.statistics(epoch.run.layers[0]).samples
+    return f"statistics of {samples:,} training images"
+
+
+def _collapse_table(epoch: Epoch, layer: str) -> str:
+    table = epoch.collapse()
+    table = table[table["layer"] == layer]
+    labels = [
+        f"{METRICS[row.metric].label}{f' [{row.set}]' if row.set else ''}"
+        for row in table.itertuples()
+    ]
+    width = max(map(len, labels))
+    return "\n".join(
+        f"  {label:<{width}}  {row.metric:<24}  {row.value:>12.6g}"
+        for label, row in zip(labels, table.itertuples(), strict=True)
+    )
+
+
+def _detection_table(detection: pd.DataFrame, metric: str) -> str:
+    wrong = detection["auroc"] < 0.5
+    cells = detection[metric].map("{:.4f}".format) + wrong.map({True: WRONG_WAY, False: " "})
+    table = detection.assign(cell=cells).pivot(index="detector", columns="set", values="cell")
+    table = table.loc[detection["detector"].unique(), detection["set"].unique()]
+    return table.rename_axis(index=None, columns=None).to_string()

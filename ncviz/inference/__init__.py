@@ -1,0 +1,15 @@
+"""From images to features: pixels, devices, and the forward pass of a saved epoch."""
+
+from ncviz.inference.device import choose_device
+from ncviz.inference.network import forward, load_network, transform_of
+from ncviz.inference.pixels import Pixels, normalise, split_evenly
+
+__all__ = [
+    "Pixels",
+    "choose_device",
+    "forward",
+    "load_network",
+    "normalise",
+    "split_evenly",
+    "transform_of",
+]

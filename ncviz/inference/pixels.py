@@ -1,0 +1,77 @@
+"""Batches of pixels for a network: decoded once where memory allows, else by a pool of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ncviz.data import ImageSet, Transform, decode, decoded_bytes
+
+MEMORY_LIMIT = 4 * 2**30
+"""bytes of decoded pixels kept in memory for one set; larger sets are decoded anew each epoch"""
+
+
+class Pixels:
+    """The images of a set as the network's transform leaves them, 8 bits a channel."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        transform: Transform,
+        *,
+        workers: int = 4,
+        memory_limit: int = MEMORY_LIMIT,
+    ):
+        self.images, self.transform, self.workers = images, transform, workers
+        self.labels = torch.from_numpy(images.labels)
+        self._decoded = None
+        if decoded_bytes(len(images), transform) <= memory_limit:
+            self._decoded = torch.from_numpy(decode(images, transform))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, indices: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels (B, S, S, 3) uint8 and labels (B,) for each array of sample indices."""
+        if self._decoded is not None:
+            for chosen in indices:
+                rows = torch.tensor(chosen)
+                yield self._decoded[rows], self.labels[rows]
+            return
+        loader = DataLoader(
+            _Decoding(self.images, self.transform),
+            batch_sampler=[chosen.tolist() for chosen in indices],
+            num_workers=self.workers,
+        )
+        for chosen, pixels in zip(indices, loader, strict=True):
+            yield pixels, self.labels[torch.tensor(chosen)]
+
+
+class _Decoding(Dataset):
+    def __init__(self, images: ImageSet, transform: Transform):
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.transform(self.images.image(index))
+
+
+def normalise(pixels: Tensor, transform: Transform) -> Tensor:
+    """Pixels (B, S, S, 3) uint8 to network input (B, 3, S, S) float32, channels last in memory."""
+    mean = torch.tensor(transform.mean, device=pixels.device)
+    std = torch.tensor(transform.std, device=pixels.device)
+    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+def split_evenly(indices: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Consecutive batches of nearly equal size, none larger than `batch_size`.
+
+    Equal sizes keep the last batch from being so small that its BatchNorm statistics are noise.
+    """
+    return np.array_split(indices, max(1, -(-len(indices) // batch_size)))

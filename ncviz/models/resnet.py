@@ -1,0 +1,56 @@
+"""ResNet-18 and ResNet-34 backbones of any width, from torchvision's residual blocks."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights, ResNet34_Weights
+from torchvision.models.resnet import BasicBlock, conv1x1
+
+DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+IMAGENET_WEIGHTS = {
+    "resnet18": ResNet18_Weights.IMAGENET1K_V1,
+    "resnet34": ResNet34_Weights.IMAGENET1K_V1,
+}
+
+
+class ResNet(nn.Module):
+    """Images (B, 3, S, S) to pooled features (B, 8 * width).
+
+    Parameters are named as in torchvision, so that its ImageNet weights load into width 64.
+    `stem` is ``"imagenet"`` (7x7 stride 2, then max-pooling: 4x fewer pixels each way) or
+    ``"cifar"`` (3x3 stride 1, full resolution, He et al. 2016 section 4.2).
+    """
+
+    def __init__(self, depths: tuple[int, ...], width: int, stem: str):
+        super().__init__()
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        else:
+            self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        channels = width
+        for stage, depth in enumerate(depths):
+            planes = width * 2**stage
+            layer = _stage(channels, planes, depth, stride=1 if stage == 0 else 2)
+            self.add_module(f"layer{stage + 1}", layer)
+            channels = planes
+        self.dim = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (B, 8 * width, s, s)
+        return x.mean(dim=(2, 3))
+
+
+def _stage(channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or channels != planes:
+        shortcut = nn.Sequential(conv1x1(channels, planes, stride), nn.BatchNorm2d(planes))
+    first = BasicBlock(channels, planes, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(planes, planes) for _ in range(depth - 1)))

@@ -1,0 +1,121 @@
+"""Writing a run folder: what training, extraction and evaluation leave behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ncviz.arrays import ClassStatistics, Head
+from ncviz.errors import InvalidOptionError
+from ncviz.store import files, layout
+from ncviz.store.run import FORMAT, Epoch, Run, open_run, pack_symmetric
+
+
+def create_run(folder: Path, description: Mapping[str, Any]) -> Run:
+    """Start a run in `folder`, which must not hold one yet."""
+    if (folder / layout.DESCRIPTION).exists():
+        raise InvalidOptionError(
+            f"{folder} holds a run already. Continue it with --resume, "
+            "or choose another --run NAME."
+        )
+    files.write_json(
+        folder / layout.DESCRIPTION, {"format": FORMAT, "name": folder.name, **description}
+    )
+    return open_run(folder)
+
+
+def update_description(run: Run, **changes: Any) -> Run:
+    """Write `changes` into the run's description and return the run with them."""
+    description = {**run.description, **changes}
+    if description != run.description:
+        files.write_json(run.path / layout.DESCRIPTION, description)
+    return replace(run, description=description)
+
+
+def save_history(run: Run, rows: list[dict[str, float]]) -> None:
+    """Write the history: one row for each epoch trained."""
+    files.write_csv(run.path / layout.HISTORY, pd.DataFrame(rows))
+
+
+def save_network(
+    run: Run, epoch: int, weights: Mapping[str, np.ndarray], heads: Mapping[str, Head]
+) -> None:
+    """Save an epoch: the network's weights and the head of each layer that has one."""
+    folder = layout.epoch_folder(run.path, epoch)
+    files.write_arrays(folder / layout.MODEL, weights)
+    # The head comes last: an epoch counts as saved once it is there.
+    save_heads(run, epoch, heads)
+
+
+def save_heads(run: Run, epoch: int, heads: Mapping[str, Head]) -> None:
+    """Save the head of each layer; makes the epoch part of the run."""
+    arrays = {}
+    for layer, head in heads.items():
+        arrays |= {f"{layer}.weight": head.weight, f"{layer}.bias": head.bias}
+    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, arrays)
+
+
+def save_samples(run: Run, samples: pd.DataFrame) -> None:
+    """Write which samples are cached: set, index, label, key."""
+    files.write_table(run.path / layout.SAMPLES, samples)
+
+
+def save_features(epoch: Epoch, set_name: str, arrays: Mapping[str, np.ndarray], sources) -> None:
+    """Write one set's features by layer, and its labels."""
+    files.write_arrays(layout.feature_file(epoch.path, set_name), arrays, sources=sources)
+
+
+def save_statistics(epoch: Epoch, statistics: Mapping[str, ClassStatistics], sources) -> None:
+    """Write the class statistics of each layer."""
+    arrays = {}
+    for layer, one in statistics.items():
+        arrays |= {
+            f"{layer}.counts": one.counts,
+            f"{layer}.means": one.means,
+            f"{layer}.scatter": pack_symmetric(one.scatter),
+            f"{layer}.squares": one.squares,
+        }
+    files.write_arrays(epoch.path / layout.STATISTICS, arrays, sources=sources)
+
+
+def save_results(
+    epoch: Epoch,
+    *,
+    collapse: pd.DataFrame,
+    detection: pd.DataFrame,
+    scores: Mapping[str, np.ndarray],
+    sources: Mapping[str, str],
+) -> None:
+    """Write the results of an epoch with the fingerprints of what they were computed from."""
+    files.write_arrays(epoch.path / layout.SCORES, scores, sources=sources)
+    files.write_table(epoch.path / layout.COLLAPSE, collapse, sources=sources)
+    files.write_table(epoch.path / layout.DETECTION, detection, sources=sources)
+
+
+class TrainingState(NamedTuple):
+    """Everything a training needs to go on: arrays by name, and plain values."""
+
+    arrays: dict[str, np.ndarray]
+    values: dict[str, Any]
+
+
+def save_training_state(run: Run, state: TrainingState) -> None:
+    """Write the state after an epoch, in one file, so that no half of it can be newer."""
+    extra = {"values": json.dumps(state.values)}
+    files.write_arrays(run.path / layout.TRAINING_STATE, state.arrays, extra=extra)
+
+
+def load_training_state(run: Run) -> TrainingState | None:
+    """The state to resume from, or None where no epoch was finished yet."""
+    path = run.path / layout.TRAINING_STATE
+    if not path.exists():
+        return None
+    mend = f"Delete the folder {run.path} and train again."
+    values = json.loads(files.read_header(path, mend=mend).get("values", "{}"))
+    return TrainingState(files.read_arrays(path, mend=mend), values)

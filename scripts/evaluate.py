@@ -1,0 +1,50 @@
+"""Evaluate runs, every metric and detector: python scripts/evaluate.py RUN... [--json]."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
+
+from ncviz.cli import run_script
+from ncviz.evaluation import as_json, as_text, evaluate
+from ncviz.store import open_run, run_folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the results of every epoch, layer, detector and OOD set, and print the last epoch's."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """names of the runs"""
+    epochs: tuple[int, ...] | None = None
+    """saved epochs to evaluate (default: all that were extracted)"""
+    detectors: tuple[str, ...] | None = None
+    """detectors to evaluate (default: all)"""
+    jobs: int = 1
+    """processes; -1 for one on each core"""
+    json: bool = False
+    """print all results of all epochs as JSON instead of tables of the last"""
+    checkpoints: Path | None = None
+    """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
+    verbose: bool = False
+    """show the traceback of an error"""
+
+
+def main() -> None:
+    options = tyro.cli(Options, prog="python scripts/evaluate.py")
+    runs = [open_run(run_folder(name, options.checkpoints)) for name in options.runs]
+    evaluate(runs, epochs=options.epochs, names=options.detectors, jobs=options.jobs)
+    if options.json:
+        print(json.dumps([as_json(run) for run in runs], allow_nan=False))
+    else:
+        print("\n\n".join(as_text(run) for run in runs))
+
+
+if __name__ == "__main__":
+    run_script(main)

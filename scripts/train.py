@@ -1,0 +1,74 @@
+"""Train a classifier and save chosen epochs of it: python scripts/train.py RECIPE --run NAME."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
+
+from ncviz.cli import run_script
+from ncviz.training import RECIPES, Recipe, recipe, train
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a recipe as a run in the checkpoints folder, or resume it."""
+
+    run: str
+    """name of the run: its folder in the checkpoints folder"""
+    settings: tyro.conf.OmitArgPrefixes[Recipe]
+    data_root: Path | None = None
+    """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
+    checkpoints: Path | None = None
+    """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
+    resume: bool = False
+    """go on after the last finished epoch, if there is one"""
+    download: bool = False
+    """fetch the data set if it is not there and torchvision has it"""
+    skip_corrupt: bool = False
+    """leave out images that cannot be decoded, naming them, instead of stopping"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+    workers: int = 4
+    """processes that decode images where a set does not fit in memory"""
+    verbose: bool = False
+    """show the traceback of an error"""
+
+
+def main() -> None:
+    program = "python scripts/train.py"
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        print(f"usage: {program} RECIPE --run NAME [OPTIONS]; options: {program} RECIPE --help")
+        print(f"recipes: {', '.join(sorted(RECIPES))}")
+        sys.exit(0 if {"-h", "--help"} & set(sys.argv) else 2)
+    settings = recipe(sys.argv[1])
+    options = tyro.cli(
+        Options,
+        prog=f"{program} {settings.name}",
+        args=sys.argv[2:],
+        default=Options(run=tyro.MISSING, settings=settings),
+    )
+    run = train(
+        options.settings,
+        options.run,
+        data_root=options.data_root,
+        checkpoints=options.checkpoints,
+        resume=options.resume,
+        download=options.download,
+        skip_corrupt=options.skip_corrupt,
+        device=options.device,
+        workers=options.workers,
+    )
+    accuracy = ", ".join(
+        f"{split} {value:.4f}" for split, value in run.description["accuracy"].items()
+    )
+    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; accuracy: {accuracy}")
+    print(f"Next: python scripts/extract.py {run.name}")
+
+
+if __name__ == "__main__":
+    run_script(main)
