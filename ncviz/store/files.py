@@ -35,7 +35,8 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 @contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says about a failed write to `path` into a StorageError."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -52,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     A reader sees the old file or the new one, never a part. Raises StorageError, leaving the old
     file as it was.
     """
-    with _storage_errors(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)

@@ -1,0 +1,53 @@
+"""A run made small enough to share: half-precision weights of chosen epochs, no training state."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ncviz.errors import InvalidOptionError
+from ncviz.store import files, layout
+from ncviz.store.run import Epoch, Run, open_run
+
+
+def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
+    """Copy `run` into `folder`, which must not exist yet, and return the copy.
+
+    Features, statistics, heads, results and history are copied as they are. Weights are kept for
+    the epochs in `weights` alone, in float16, under the fingerprint of the originals: what was
+    computed from those stays current.
+
+    Raises
+    ------
+    InvalidOptionError : `folder` exists.
+    UnknownNameError : an epoch in `weights` was not saved.
+    StorageError : the disk refused; nothing is left in `folder`.
+    """
+    if folder.exists():
+        raise InvalidOptionError(f"{folder} exists already. Choose another folder, or remove it.")
+    kept = [run.epoch(number) for number in weights]
+    with files.storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
+            copy = Path(part) / folder.name
+            leave_out = shutil.ignore_patterns(layout.TRAINING, layout.MODEL, ".*")
+            shutil.copytree(run.path, copy, ignore=leave_out)
+            for epoch in kept:
+                _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
+            copy.replace(folder)
+    return open_run(folder)
+
+
+def _write_half(epoch: Epoch, path: Path) -> None:
+    halved = {name: _half(array) for name, array in epoch.weights().items()}
+    files.write_arrays(path, halved, extra={files.FINGERPRINT: epoch.weights_fingerprint})
+
+
+def _half(array: np.ndarray) -> np.ndarray:
+    # A variance beyond float16's range stays as it is; so do counters, which are integers.
+    fits = array.dtype == np.float32 and np.abs(array).max(initial=0) <= np.finfo(np.float16).max
+    return array.astype(np.float16) if fits else array
