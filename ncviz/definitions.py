@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+RESULTS_VERSION = "1"
+"""Counted up when a metric or a detector changes its values: results of another count are stale."""
+
 Direction = Literal["lower", "higher", "limit", "none"]
 
 
@@ -17,14 +20,15 @@ class MetricInfo:
     ----------
     name : the field that holds the metric
     label : short text for an axis
-    group : ``"NC1"`` to ``"NC5"`` or ``"detection"``
+    group : ``"NC1"`` to ``"NC5"``, ``"spread"``, ``"transfer"`` or ``"detection"``
     definition : one sentence in plain text
     formula : LaTeX without dollar signs
-    limit : the value at full collapse (or at perfect detection), None where there is none or it
-        depends on the number of classes; `limit_text` says it in words
+    limit : the value at full collapse (or at perfect detection or transfer), None where there is
+        none or it depends on the number of classes; `limit_text` says it in words
     limit_text : the limit as text, ``""`` where there is none
-    direction : which way the value moves with collapse (or with better detection); ``"limit"``
-        where it approaches `limit_text` from either side, ``"none"`` where it ranks nothing
+    direction : which way the value moves with collapse (or with better detection or transfer);
+        ``"limit"`` where it approaches `limit_text` from either side, ``"none"`` where it ranks
+        nothing
     source : paper or code that uses this definition
     caveat : what it is easily mistaken for, or where it misleads
     """

@@ -380,13 +380,18 @@ def test_worst_pairs_are_those_farthest_from_the_simplex_either_way():
 def test_the_glossary_covers_every_metric_and_nothing_else():
     found = {
         field.name
-        for kind in (collapse.CollapseMetrics, collapse.Agreement, collapse.Orthogonality)
+        for kind in (
+            collapse.CollapseMetrics,
+            collapse.Agreement,
+            collapse.Orthogonality,
+            collapse.Spread,
+        )
         for field in fields(kind)
     }
     assert found == set(collapse.METRICS)
     for name, info in collapse.METRICS.items():
         assert info.name == name
-        assert info.group in {"NC1", "NC2", "NC3", "NC4", "NC5"}
+        assert info.group in {"NC1", "NC2", "NC3", "NC4", "NC5", "spread"}
         assert all((info.label, info.definition, info.formula, info.limit_text, info.source)), name
     labels = [info.label for info in collapse.METRICS.values()]
     assert len(set(labels)) == len(labels)

@@ -1,4 +1,4 @@
-"""Neural collapse in numbers: NC1 to NC5, each under the name of its definition."""
+"""Neural collapse in numbers: NC1 to NC5 by the names of their definitions, and the spread."""
 
 from ncviz.collapse.geometry import (
     ClassPair,
@@ -10,6 +10,7 @@ from ncviz.collapse.geometry import (
 )
 from ncviz.collapse.glossary import METRICS
 from ncviz.collapse.samples import Agreement, Orthogonality, agreement, orthogonality
+from ncviz.collapse.spread import Spread, spread
 from ncviz.collapse.sums import CollapseMetrics, measure
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ClassPair",
     "CollapseMetrics",
     "Orthogonality",
+    "Spread",
     "agreement",
     "class_mean_norms",
     "cluster_order",
@@ -25,5 +27,6 @@ __all__ = [
     "ideal_gram",
     "measure",
     "orthogonality",
+    "spread",
     "worst_pairs",
 ]

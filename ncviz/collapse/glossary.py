@@ -419,7 +419,47 @@ _ORTHOGONALITY = (
     ),
 )
 
-METRICS: dict[str, MetricInfo] = by_name(
-    _VARIABILITY + _SIMPLEX + _UNIFORMITY + _WEIGHTS + _DUALITY + _DECISIONS + _ORTHOGONALITY
+_SPREAD = (
+    MetricInfo(
+        "entropy",
+        "Entropy, mean log ρ",
+        "spread",
+        "Average logarithm of the distance of a sample to its nearest neighbour among the "
+        "L2-normalised embeddings: the differential entropy up to constants.",
+        r"\frac{1}{N}\sum_i \log\left(\rho_i + 10^{-8}\right),\quad "
+        r"\rho_i = \min_{j\neq i}\left\|\frac{h_i}{\|h_i\|}-\frac{h_j}{\|h_j\|}\right\|",
+        None,
+        "without bound; log 1e-8 = -18.4 where every sample has an equal",
+        "lower",
+        "Kozachenko and Leonenko, 1987; as the loss of arXiv 2502.10691 (KoLeo: Sablayrolles et "
+        "al., ICLR 2019)",
+        "Neighbours come closer the more samples there are: compare at an equal number only. "
+        "Features kept in float16 may coincide, which lowers it.",
+    ),
+    MetricInfo(
+        "effective_rank",
+        "Effective rank",
+        "spread",
+        "Number of directions the embeddings use, as the exponential of the entropy of their "
+        "singular values; neither centred nor normalised.",
+        r"\exp\left(-\sum_k q_k\log q_k\right),\quad q_k=\sigma_k/\textstyle\sum_j\sigma_j",
+        None,
+        "C-1 (class means around the origin) to C",
+        "lower",
+        "Roy and Vetterli, EUSIPCO 2007; used by arXiv 2502.10691",
+        "At most min(N, D). A large common mean, as after a ReLU, counts as one strong direction "
+        "and lowers it.",
+    ),
 )
-"""Every field of CollapseMetrics, Agreement and Orthogonality, by name."""
+
+METRICS: dict[str, MetricInfo] = by_name(
+    _VARIABILITY
+    + _SIMPLEX
+    + _UNIFORMITY
+    + _WEIGHTS
+    + _DUALITY
+    + _DECISIONS
+    + _ORTHOGONALITY
+    + _SPREAD
+)
+"""Every field of CollapseMetrics, Agreement, Orthogonality and Spread, by name."""

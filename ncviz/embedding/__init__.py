@@ -1,0 +1,15 @@
+"""Features in the plane: UMAP maps chained over epochs, and linear views that all epochs share."""
+
+from ncviz.embedding.alignment import align
+from ncviz.embedding.maps import first_map, next_map, umap_chain
+from ncviz.embedding.views import LinearView, etf_view, pca_view
+
+__all__ = [
+    "LinearView",
+    "align",
+    "etf_view",
+    "first_map",
+    "next_map",
+    "pca_view",
+    "umap_chain",
+]

@@ -1,0 +1,42 @@
+"""Turn a map onto another of the same samples, so that only what really moved appears to move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncviz.arrays import require_finite
+from ncviz.errors import InvalidArrayError
+
+
+def align(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The points rotated, mirrored and shifted to lie as near to the reference as they can.
+
+    Orthogonal Procrustes (Schönemann, 1966): least squares over rotations, reflections and shifts.
+    Distances between points stay as they are: there is no scaling. Least-squares scaling shrinks
+    whatever does not match, so that a long chain of maps would fade to a point.
+
+    Parameters
+    ----------
+    points, reference : (N, k), row i the same sample in both
+
+    Returns
+    -------
+    (N, k), floating point as wide as the points, float32 at least
+
+    Raises
+    ------
+    InvalidArrayError : no samples, different shapes, NaN or infinity.
+    """
+    points, reference = np.asarray(points), np.asarray(reference)
+    if points.ndim != 2 or points.shape != reference.shape or not len(points):
+        raise InvalidArrayError(
+            f"Points have shape {points.shape}, their reference {reference.shape}; expected the "
+            "same (N, k) with at least one row."
+        )
+    require_finite(points, "Points")
+    require_finite(reference, "The reference")
+    centre = reference.mean(axis=0, dtype=np.float64)
+    centred = points - points.mean(axis=0, dtype=np.float64)
+    left, _, right = np.linalg.svd(centred.T @ (reference - centre))
+    aligned = centred @ (left @ right) + centre
+    return aligned.astype(np.result_type(points, np.float32))
