@@ -1,25 +1,38 @@
-"""What every script shares: one clear line for an error, and an exit code."""
+"""What every script shares: errors and warnings in one clear line, and the exit code."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
 
 from ncviz.errors import NcvizError
 
 
-def run_script(main: Callable[[], None]) -> None:
+def run_script(main: Callable[[], None], *, interrupted: str = "The same call goes on.") -> None:
     """Call `main`; exit with 2 after a user's error, 130 after an interruption.
 
-    An NcvizError is printed as one line; `--verbose` on the command line shows its traceback.
+    An NcvizError is printed as one line; `--verbose` on the command line adds its traceback.
+    `interrupted` says how to go on after Ctrl-C.
     """
+    warnings.showwarning = _show_warning
     try:
         main()
     except NcvizError as error:
         if "--verbose" in sys.argv:
-            raise
-        print(f"error: {error}", file=sys.stderr)
+            traceback.print_exc()
+        _say("error", error)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted. What was finished is kept; the same call goes on.", file=sys.stderr)
+        _say("interrupted", f"What was finished is kept. {interrupted}")
         sys.exit(130)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    # Where the code warns is of no use to somebody who runs a script.
+    _say("warning", message)
+
+
+def _say(what: str, text: object) -> None:
+    print(f"{what}: {' '.join(str(text).split())}", file=sys.stderr)

@@ -29,6 +29,12 @@ class UnknownNameError(NcvizError, KeyError):
             message += f" Did you mean '{close[0]}'?"
         message += f" Known: {', '.join(known)}." if known else f" There is no {kind} yet."
         super().__init__(f"{message} {hint}".strip())
+        self._arguments = (kind, name, known, hint)
+
+    def __reduce__(self):
+        # By default an exception is rebuilt from its message alone, which another process would
+        # fail to do here.
+        return type(self), self._arguments
 
     def __str__(self) -> str:
         # KeyError would print the repr of the message, quotes and all.

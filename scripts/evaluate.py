@@ -12,16 +12,20 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.cli import run_script
+from ncviz.errors import InvalidOptionError
 from ncviz.evaluation import as_json, as_text, evaluate
-from ncviz.store import open_run, run_folder
+from ncviz.store import list_runs, open_run, run_folder
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write the results of every epoch, layer, detector and OOD set, and print the last epoch's."""
+    """Write the results of every epoch, layer, detector and OOD set, and print the last epoch's.
+
+    Results that are current are kept, so a second call only prints.
+    """
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """names of the runs"""
+    """names of one or more runs"""
     epochs: tuple[int, ...] | None = None
     """saved epochs to evaluate (default: all that were extracted)"""
     detectors: tuple[str, ...] | None = None
@@ -38,12 +42,16 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, prog="python scripts/evaluate.py")
+    if not options.runs:
+        known = ", ".join(list_runs(options.checkpoints).runs) or "none"
+        raise InvalidOptionError(f"Name at least one run to evaluate. There are: {known}.")
     runs = [open_run(run_folder(name, options.checkpoints)) for name in options.runs]
     evaluate(runs, epochs=options.epochs, names=options.detectors, jobs=options.jobs)
     if options.json:
         print(json.dumps([as_json(run) for run in runs], allow_nan=False))
     else:
-        print("\n\n".join(as_text(run) for run in runs))
+        last = max(options.epochs) if options.epochs else None
+        print("\n\n".join(as_text(run, last) for run in runs))
 
 
 if __name__ == "__main__":

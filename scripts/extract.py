@@ -22,7 +22,8 @@ class Options:
     run: tyro.conf.Positional[str]
     """name of the run"""
     ood: tuple[str, ...] | None = None
-    """OOD sets or suites of them (default: the run's, or the partners of its ID set at hand)"""
+    """OOD sets or suites of them (default: the run's, or else the partners of its ID set that are
+    on this machine); without a name: none"""
     epochs: tuple[int, ...] | None = None
     """saved epochs to extract (default: all with weights)"""
     samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)
@@ -55,8 +56,8 @@ def main() -> None:
         device=options.device,
         workers=options.workers,
     )
-    sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items())
-    print(f"{run.path}: {len(run.epochs)} epochs; OOD sets: {sets}")
+    sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items()) or "none"
+    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; OOD sets: {sets}")
     print(f"Next: python scripts/evaluate.py {run.name}")
 
 

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 from ncviz.cli import run_script
 from ncviz.training import RECIPES, Recipe, recipe, train
 
+PROGRAM = "python scripts/train.py"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -39,16 +41,36 @@ class Options:
     """show the traceback of an error"""
 
 
+def overview() -> str:
+    """How the script is called, and the recipes there are."""
+    width = max(map(len, RECIPES))
+    lines = [
+        f"  {one.name:<{width}}  {one.data}, {one.model.backbone} of width {one.model.width}, "
+        f"{one.epochs} epochs of {one.optimizer} at {one.learning_rate:g}, {one.schedule}"
+        for one in RECIPES.values()
+    ]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} RECIPE --run NAME [OPTIONS]",
+            "",
+            "Train a recipe as a run in the checkpoints folder, or resume it.",
+            f"Every setting of a recipe is an option: {PROGRAM} RECIPE --help",
+            "",
+            "recipes:",
+            *lines,
+        ]
+    )
+
+
 def main() -> None:
-    program = "python scripts/train.py"
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        print(f"usage: {program} RECIPE --run NAME [OPTIONS]; options: {program} RECIPE --help")
-        print(f"recipes: {', '.join(sorted(RECIPES))}")
-        sys.exit(0 if {"-h", "--help"} & set(sys.argv) else 2)
+        asked = bool({"-h", "--help"} & set(sys.argv))
+        print(overview(), file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
     settings = recipe(sys.argv[1])
     options = tyro.cli(
         Options,
-        prog=f"{program} {settings.name}",
+        prog=f"{PROGRAM} {settings.name}",
         args=sys.argv[2:],
         default=Options(run=tyro.MISSING, settings=settings),
     )
@@ -71,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, interrupted="Go on with --resume.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,14 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ncviz import collapse, detectors
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.errors import MissingDataError
-from ncviz.metrics import detection_metrics
+from ncviz.metrics import DEFINITIONS, detection_metrics
 from ncviz.store import Epoch, Run, open_run, write
 
-# Counted up when a metric or a detector changes its values, so that older results are made anew.
-VERSION = "1"
+_DETECTOR = "code:detector:"
+_COLLAPSE = ("layer", "metric", "set", "value")
+_DETECTION = ("layer", "detector", "set", "group", *DEFINITIONS, "id_samples", "ood_samples")
 
 
 def evaluate(
@@ -41,7 +45,7 @@ def evaluate(
     """
     names = tuple(names or detectors.names())
     for name in names:
-        detectors.create(name)
+        detectors.info(name)
     tasks = [(epoch.run.path, epoch.number) for run in runs for epoch in _extracted(run, epochs)]
     work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_evaluate_task)(path, number, names) for path, number in tasks
@@ -56,11 +60,8 @@ def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
         chosen = [epoch for epoch in chosen if epoch.sets]
     without = [epoch.number for epoch in chosen if not epoch.sets]
     if without or not chosen:
-        raise MissingDataError(
-            f"Run {run.name} has no features"
-            + (f" at epoch {without[0]}" if without else "")
-            + f". Run: python scripts/extract.py {run.name}"
-        )
+        at = f" at epoch {without[0]}" if without else ""
+        raise MissingDataError(f"Run {run.name} has no features{at}. {run.how_to_extract()}")
     return chosen
 
 
@@ -69,58 +70,103 @@ def _evaluate_task(path: Path, number: int, names: tuple[str, ...]) -> None:
 
 
 def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
-    """Write one epoch's collapse metrics, detection results and scores, unless they are current."""
-    sources = {**epoch.fingerprints(), "code:version": VERSION, "code:detectors": ",".join(names)}
-    if epoch.has_results(sources):
+    """Write one epoch's collapse metrics, detection results and scores, unless they are current.
+
+    Detectors that the current results have beyond `names` stay part of them.
+    """
+    wanted = {f"{_DETECTOR}{name}": _parameters(name) for name in names}
+    current = epoch.current_results()
+    if wanted.items() <= current.items():
         return
-    ood_names = [name for name in epoch.run.ood_sets if epoch.full_name(name) in epoch.sets]
-    collapse_rows, detection_rows, scores = [], [], {}
-    for layer in epoch.run.layers:
-        statistics = epoch.statistics(layer)
-        head = epoch.head(layer) if epoch.has_head(layer) else None
-        train, test = epoch.features("train", layer), epoch.features("test", layer)
-        ood = {name: epoch.features(name, layer) for name in ood_names}
-        metrics = collapse.measure(statistics, head).to_dict()
-        if head is not None:
-            metrics |= collapse.agreement(train, statistics, head).to_dict()
-        collapse_rows += _rows(metrics, layer=layer, set="")
-        for name, one in ood.items():
-            nc5 = collapse.orthogonality(statistics, one.features).to_dict()
-            collapse_rows += _rows(nc5, layer=layer, set=name)
-        if head is None:
-            continue
-        for name in names:
-            detector = detectors.create(name).fit(train, head, statistics)
-            id_scores = detector.score(test)
-            scores[f"{layer}/{name}/{epoch.full_name('test')}"] = id_scores.astype(np.float32)
-            for ood_name, one in ood.items():
-                ood_scores = detector.score(one)
-                scores[f"{layer}/{name}/{epoch.full_name(ood_name)}"] = ood_scores.astype(
-                    np.float32
-                )
-                detection_rows.append(
-                    {
-                        "layer": layer,
-                        "detector": name,
-                        "set": ood_name,
-                        "group": epoch.run.ood_sets[ood_name],
-                        **detection_metrics(id_scores, ood_scores).to_dict(),
-                        "id_samples": len(id_scores),
-                        "ood_samples": len(ood_scores),
-                    }
-                )
+    known = {f"{_DETECTOR}{name}": _parameters(name) for name in detectors.names()}
+    wanted |= dict(known.items() & current.items())
+    layers = [_Layer.read(epoch, name) for name in epoch.run.layers]
+    chosen = [name for name in detectors.names() if f"{_DETECTOR}{name}" in wanted]
+    scores = {layer.name: _scores(layer, chosen) for layer in layers if layer.head is not None}
+    detection = [
+        row
+        for layer, by_detector in scores.items()
+        for detector, by_set in by_detector.items()
+        for row in _detection_rows(epoch, by_set, layer=layer, detector=detector)
+    ]
     write.save_results(
         epoch,
-        collapse=pd.DataFrame(collapse_rows),
-        detection=pd.DataFrame(detection_rows),
-        scores=scores,
-        sources=sources,
+        collapse=pd.DataFrame(
+            [row for layer in layers for row in _collapse_rows(layer)], columns=_COLLAPSE
+        ),
+        detection=pd.DataFrame(detection, columns=_DETECTION),
+        scores={
+            f"{layer}/{detector}/{epoch.full_name(name)}": values
+            for layer, by_detector in scores.items()
+            for detector, by_set in by_detector.items()
+            for name, values in by_set.items()
+        },
+        sources=epoch.results_inputs() | wanted,
     )
 
 
-def _rows(metrics: dict[str, float | None], **where: str) -> list[dict]:
-    return [
-        {**where, "metric": metric, "value": value}
-        for metric, value in metrics.items()
-        if value is not None
-    ]
+def _parameters(name: str) -> str:
+    return json.dumps(detectors.create(name).parameters(), sort_keys=True)
+
+
+class _Layer(NamedTuple):
+    """What one layer of an epoch offers to metrics and detectors."""
+
+    name: str
+    statistics: ClassStatistics
+    head: Head | None
+    train: FeatureSet
+    test: FeatureSet
+    ood: dict[str, FeatureSet]
+
+    @classmethod
+    def read(cls, epoch: Epoch, name: str) -> _Layer:
+        extracted = [ood for ood in epoch.run.ood_sets if epoch.full_name(ood) in epoch.sets]
+        return cls(
+            name=name,
+            statistics=epoch.statistics(name),
+            head=epoch.head(name) if epoch.has_head(name) else None,
+            train=epoch.features("train", name),
+            test=epoch.features("test", name),
+            ood={ood: epoch.features(ood, name) for ood in extracted},
+        )
+
+
+def _collapse_rows(layer: _Layer) -> Iterator[dict]:
+    metrics = collapse.measure(layer.statistics, layer.head).to_dict()
+    if layer.head is not None:
+        metrics |= collapse.agreement(layer.train, layer.statistics, layer.head).to_dict()
+    yield from _rows(metrics, layer=layer.name, set="")
+    for name, samples in layer.ood.items():
+        metrics = collapse.orthogonality(layer.statistics, samples.features).to_dict()
+        yield from _rows(metrics, layer=layer.name, set=name)
+
+
+def _rows(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
+    for metric, value in metrics.items():
+        if value is not None:
+            yield {**where, "metric": metric, "value": value}
+
+
+def _scores(layer: _Layer, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Scores (N,) by detector and set; in float64, since a float32 rounds confidences to 1."""
+    scores = {}
+    for name in names:
+        detector = detectors.create(name).fit(layer.train, layer.head, layer.statistics)
+        sets = {"test": layer.test, **layer.ood}
+        scores[name] = {set_name: detector.score(samples) for set_name, samples in sets.items()}
+    return scores
+
+
+def _detection_rows(epoch: Epoch, by_set: Mapping[str, np.ndarray], **where: str) -> Iterator[dict]:
+    id_scores = by_set["test"]
+    for name, ood_scores in by_set.items():
+        if name != "test":
+            yield {
+                **where,
+                "set": name,
+                "group": epoch.run.ood_sets[name],
+                **detection_metrics(id_scores, ood_scores).to_dict(),
+                "id_samples": len(id_scores),
+                "ood_samples": len(ood_scores),
+            }

@@ -10,24 +10,31 @@ from ncviz.store import Epoch, Run
 WRONG_WAY = "!"
 
 
-def as_text(run: Run) -> str:
-    """The collapse metrics and detection results of the last evaluated epoch, as tables."""
-    collapse = run.collapse()
-    epoch = run.epoch(int(collapse["epoch"].max()))
-    parts = [f"{run.name}, epoch {epoch.number} of {_trained(run)}, {_samples(epoch)}"]
+def as_text(run: Run, epoch: int | None = None) -> str:
+    """Collapse metrics and detection results of one epoch, the last evaluated one if None."""
+    if epoch is None:
+        epoch = int(run.collapse()["epoch"].max())
+    saved = run.epoch(epoch)
+    parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
     for layer in run.layers:
-        parts += ["", f"Neural collapse, {layer}:", _collapse_table(epoch, layer)]
-        detection = epoch.detection()
+        parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
+        detection = saved.detection()
         detection = detection[detection["layer"] == layer]
-        for metric, title in (
-            ("auroc", "AUROC (higher is better)"),
-            ("fpr95", "FPR95, ID positive (lower is better)"),
-        ):
-            if len(detection):
-                parts += ["", f"{title}, {layer}:", _detection_table(detection, metric)]
-        if (detection["auroc"] < 0.5).any():
-            parts.append(f"{WRONG_WAY} ranks the wrong way round on this set")
+        if len(detection):
+            parts += _detection_parts(detection, layer)
     return "\n".join(parts)
+
+
+def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
+    parts = []
+    for metric, title in (
+        ("auroc", "AUROC (higher is better)"),
+        ("fpr95", "FPR95, ID positive (lower is better)"),
+    ):
+        parts += ["", f"{title}, {layer}:", _detection_table(detection, metric)]
+    if (detection["auroc"] < 0.5).any():
+        parts.append(f"{WRONG_WAY} ranks the wrong way round on this set")
+    return parts
 
 
 def as_json(run: Run) -> dict:

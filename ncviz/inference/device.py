@@ -14,9 +14,13 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InvalidOptionError(f"Unknown device '{name}'; use auto, cpu, cuda or cuda:N.")
+    gpus = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= gpus:
         raise InvalidOptionError(
-            f"Unknown device '{name}'; use auto, cpu, cuda or cuda:N."
-        ) from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidOptionError("There is no CUDA GPU here; use --device cpu or --device auto.")
+            f"There is no device '{name}' here: {gpus} CUDA GPUs were found. Use --device cpu or "
+            "--device auto."
+        )
     return device

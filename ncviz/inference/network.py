@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ncviz.data import Transform
-from ncviz.errors import CorruptFileError
+from ncviz.errors import CorruptFileError, InvalidOptionError, NcvizError
 from ncviz.inference.pixels import Pixels, normalise, split_evenly
 from ncviz.models import ModelSpec, Network, Outputs, build
 from ncviz.store import Epoch, Run
@@ -18,8 +18,15 @@ from ncviz.store import Epoch, Run
 
 def model_spec(run: Run) -> ModelSpec:
     """The ModelSpec that the run was trained with."""
-    recorded = run.recipe["model"]
-    return ModelSpec(**{f.name: recorded[f.name] for f in fields(ModelSpec) if f.name in recorded})
+    try:
+        recorded = run.recipe["model"]
+        known = [field.name for field in fields(ModelSpec)]
+        return ModelSpec(**{name: recorded[name] for name in known if name in recorded})
+    except (KeyError, TypeError, NcvizError) as error:
+        raise CorruptFileError(
+            f"The description of run {run.name} names no network that this version of ncviz can "
+            f"build: {error} Train the run again."
+        ) from error
 
 
 def load_network(epoch: Epoch, device: torch.device) -> Network:
@@ -28,35 +35,42 @@ def load_network(epoch: Epoch, device: torch.device) -> Network:
     Raises
     ------
     MissingDataError : the epoch's weights were not kept.
-    CorruptFileError : they do not fit the network that `run.json` describes.
+    CorruptFileError : they do not fit the network that the run's description names.
     """
     run = epoch.run
-    network = build(model_spec(run), classes=len(run.classes), load_pretrained=False)
     weights = {name: torch.from_numpy(array) for name, array in epoch.weights().items()}
+    network = build(
+        model_spec(run),
+        classes=len(run.classes),
+        image_size=transform_of(run).size,
+        load_pretrained=False,
+    )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[1].strip()
+        reason = str(error).splitlines()[-1].strip()
         raise CorruptFileError(
-            f"The weights of epoch {epoch.number} of {run.name} do not fit the network in its "
-            f"run.json: {first} Train the run again."
+            f"The weights of epoch {epoch.number} of {run.name} do not fit the network that the "
+            f"run describes: {reason} Train the run again."
         ) from error
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
 def transform_of(run: Run) -> Transform:
     """The transform that every image of the run goes through."""
-    return Transform.from_dict(run.description["transform"])
+    try:
+        return Transform.from_dict(run.description["transform"])
+    except (TypeError, InvalidOptionError) as error:
+        raise CorruptFileError(
+            f"The description of run {run.name} holds no transform of this version of ncviz: "
+            f"{error} Train the run again."
+        ) from error
 
 
 @torch.inference_mode()
 def forward(
-    network: Network, pixels: Pixels, device: torch.device, *, indices=None, batch_size: int = 500
+    network: Network, pixels: Pixels, device: torch.device, *, batch_size: int = 500
 ) -> Iterator[tuple[Outputs, Tensor]]:
-    """Outputs and labels (B,) of `pixels`, in order, in float32, batch by batch.
-
-    `indices` chooses samples; None takes all.
-    """
-    chosen = np.arange(len(pixels)) if indices is None else np.asarray(indices)
-    for batch, labels in pixels.batches(split_evenly(chosen, batch_size)):
+    """Outputs and labels (B,) of `pixels`, in order, in float32, batch by batch."""
+    for batch, labels in pixels.batches(split_evenly(np.arange(len(pixels)), batch_size)):
         yield network(normalise(batch.to(device), pixels.transform)), labels

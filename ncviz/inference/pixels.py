@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ncviz.data import ImageSet, Transform, decode, decoded_bytes
+from ncviz.errors import NcvizError
 
 MEMORY_LIMIT = 4 * 2**30
 """bytes of decoded pixels kept in memory for one set; larger sets are decoded anew each epoch"""
@@ -42,24 +43,27 @@ class Pixels:
                 rows = torch.tensor(chosen)
                 yield self._decoded[rows], self.labels[rows]
             return
-        loader = DataLoader(
-            _Decoding(self.images, self.transform),
-            batch_sampler=[chosen.tolist() for chosen in indices],
-            num_workers=self.workers,
-        )
+        batches = _Batches(self.images, self.transform, indices)
+        loader = DataLoader(batches, batch_size=None, num_workers=self.workers)
         for chosen, pixels in zip(indices, loader, strict=True):
+            if isinstance(pixels, NcvizError):
+                raise pixels
             yield pixels, self.labels[torch.tensor(chosen)]
 
 
-class _Decoding(Dataset):
-    def __init__(self, images: ImageSet, transform: Transform):
-        self.images, self.transform = images, transform
+class _Batches(Dataset):
+    def __init__(self, images: ImageSet, transform: Transform, indices: Sequence[np.ndarray]):
+        self.images, self.transform, self.indices = images, transform, indices
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.indices)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.transform(self.images.image(index))
+    def __getitem__(self, batch: int) -> np.ndarray | NcvizError:
+        try:
+            return np.stack([self.transform(self.images.image(i)) for i in self.indices[batch]])
+        except NcvizError as error:
+            # Raised in a worker, it would reach the user as the worker's traceback.
+            return error
 
 
 def normalise(pixels: Tensor, transform: Transform) -> Tensor:

@@ -38,14 +38,19 @@ class ResNet(nn.Module):
             self.add_module(f"layer{stage + 1}", layer)
             channels = planes
         self.dim = channels
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (B, 8 * width, s, s)
         return x.mean(dim=(2, 3))
+
+
+def initialise_convolutions(module: nn.Module) -> None:
+    """He initialisation of every convolution below `module`, as torchvision's ResNets have it."""
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            nn.init.kaiming_normal_(child.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _stage(channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +18,40 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from ncviz.errors import CorruptFileError, MissingDataError, StorageError
+from ncviz.errors import CorruptFileError, MissingDataError, NcvizError, StorageError
 
 FINGERPRINT = "fingerprint"
 SOURCES = "sources"
+LEFT_OVER = 3600
+"""seconds after which a temporary file has no writer any more"""
+
+_DAMAGE = (
+    OSError,
+    SafetensorError,
+    pa.ArrowException,
+    AttributeError,  # NumPy lacks a number type that the file names
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_KINDS = {
+    "text": pd.api.types.is_string_dtype,
+    "number": pd.api.types.is_numeric_dtype,
+    "integer": pd.api.types.is_integer_dtype,
+}
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
     """A short digest of names, types, shapes and values of `arrays`."""
     digest = hashlib.blake2b(digest_size=12)
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
         digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
@@ -39,12 +62,19 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about a failed write to `path` into a StorageError."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        # safetensors reports a full disk as its own error type, with the system's text inside.
+    except NcvizError:
+        raise
+    except OSError as error:
         raise StorageError(
-            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. Free some space or "
-            "make the folder writable, then run the same command again; what was there is kept."
+            f"Cannot write {path}: {_reason(error)}. Free some space or make the folder writable, "
+            "then run the same command again; what was there is kept."
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, shutil.Error):  # holds one entry for each file that was not copied
+        return error.args[0][0][2]
+    return error.strerror or str(error)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -55,24 +85,23 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        part = Path(name)
+        _remove_left_over(path)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             write(part)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-            # mkstemp makes files private; a run is shared like any other file.
-            part.chmod(0o666 & ~_umask())
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _remove_left_over(path: Path) -> None:
+    # A process that is killed cannot tidy up; a newer part may have a writer that is at work.
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(FileNotFoundError):
+            if part.stat().st_mtime < time.time() - LEFT_OVER:
+                part.unlink()
 
 
 def write_arrays(
@@ -81,31 +110,48 @@ def write_arrays(
     *,
     sources: Mapping[str, str] | None = None,
     extra: Mapping[str, str] | None = None,
-) -> str:
-    """Write named arrays as safetensors and return their fingerprint.
+) -> None:
+    """Write named arrays as safetensors, with their fingerprint in the header.
 
     `sources` maps what the arrays were computed from to its fingerprint; `extra` holds further
-    text for the file's header.
+    text for the header, and replaces the fingerprint where it has one.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    mark = fingerprint(arrays)
-    header = {**(extra or {}), FINGERPRINT: (extra or {}).get(FINGERPRINT, mark)}
-    header[SOURCES] = json.dumps(dict(sources or {}), sort_keys=True)
-    write_atomically(path, lambda part: save_file(arrays, part, metadata=header))
-    return header[FINGERPRINT]
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    header = {
+        FINGERPRINT: fingerprint(arrays),
+        SOURCES: json.dumps(dict(sources or {}), sort_keys=True),
+        **(extra or {}),
+    }
+    # save_file would write to a temporary file of its own, which a killed process leaves behind.
+    content = memoryview(save(arrays, metadata=header))
+    write_atomically(path, lambda part: _write_sorted(part, content))
+
+
+def _write_sorted(part: Path, content: memoryview) -> None:
+    # safetensors shuffles the header's text: the same arrays would make another file each time.
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8:start]))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with part.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(content[start:])
 
 
 @contextmanager
 def _reading(path: Path, mend: str) -> Iterator[None]:
-    if not path.is_file():
-        raise MissingDataError(f"{path} does not exist. {mend}".strip())
     try:
+        if not path.exists():
+            raise MissingDataError(f"{path} does not exist. {mend}".strip())
+        if not path.is_file():
+            raise ValueError("it is not a regular file")
         yield
-    except (CorruptFileError, MissingDataError):
+    except NcvizError:
         raise
     except PermissionError as error:
         raise StorageError(f"Cannot read {path}: {error.strerror}. Make it readable.") from error
-    except (OSError, SafetensorError, pa.ArrowException, ValueError, TypeError) as error:
+    except _DAMAGE as error:
         raise CorruptFileError(
             f"{path} cannot be read ({error}): it is truncated, damaged or not what its name says. "
             f"{mend or 'Delete it and make it again.'}"
@@ -166,46 +212,73 @@ def write_table(
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     header = {SOURCES: json.dumps(dict(sources or {}), sort_keys=True)}
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **header})
-    write_atomically(path, lambda part: pq.write_table(arrow, part, compression="zstd"))
+    write_atomically(
+        path,
+        lambda part: pq.write_table(arrow, part, compression="zstd", write_page_checksum=True),
+    )
 
 
-def read_table(path: Path, columns: tuple[str, ...], *, mend: str = "") -> pd.DataFrame:
-    """A parquet table that has at least `columns`."""
-    with _reading(path, mend):
-        table = pd.read_parquet(path)
-    return _require_columns(path, table, columns, mend)
+def read_table(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.DataFrame:
+    """A parquet table that has at least `columns`, complete and of their kinds.
+
+    `columns` maps names to ``"text"``, ``"number"`` or ``"integer"``.
+    """
+    with _reading(path, mend), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # The tables are small: waking threads takes longer than reading.
+        table = file.read(use_threads=False).to_pandas(ignore_metadata=True, use_threads=False)
+    return require_columns(path, table, columns, mend=mend)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` as CSV; floats keep every digit."""
+    """Write `table` as CSV; numbers keep every digit."""
     write_atomically(path, lambda part: table.to_csv(part, index=False))
 
 
-def read_csv(path: Path, columns: tuple[str, ...], *, mend: str = "") -> pd.DataFrame:
-    """A CSV table that has at least `columns`."""
+def read_csv(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.DataFrame:
+    """A CSV table that has at least `columns`, as `read_table` has them."""
     with _reading(path, mend):
-        table = pd.read_csv(path)
-    return _require_columns(path, table, columns, mend)
+        # pandas before version 3 drops a number's last digit.
+        table = csv.read_csv(path).to_pandas()
+    return require_columns(path, table, columns, mend=mend)
 
 
-def _require_columns(
-    path: Path, table: pd.DataFrame, columns: tuple[str, ...], mend: str
+def require_columns(
+    path: Path, table: pd.DataFrame, columns: Mapping[str, str], *, mend: str = ""
 ) -> pd.DataFrame:
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise CorruptFileError(f"{path} has no column '{missing[0]}'. {mend}".strip())
+    """`table` itself; raises CorruptFileError unless it has `columns`, complete."""
+    for name, kind in columns.items():
+        if name not in table:
+            raise CorruptFileError(f"{path} has no column '{name}'. {mend}".strip())
+        # The columns of a table without rows have no type of their own.
+        if len(table) and (table[name].isna().any() or not _KINDS[kind](table[name])):
+            raise CorruptFileError(
+                f"{path} is damaged or foreign: its column '{name}' must hold one {kind} in each "
+                f"row. {mend}".strip()
+            )
     return table
 
 
-def sources_of(path: Path) -> dict[str, str]:
+def sources_of(path: Path, *, mend: str = "") -> dict[str, str]:
     """Fingerprints that a derived file says it was computed from; empty if it does not exist."""
-    if not path.is_file():
+    if not path.exists():
         return {}
-    with _reading(path, ""):
-        if path.suffix == ".parquet":
-            header = {
-                k.decode(): v.decode() for k, v in (pq.read_metadata(path).metadata or {}).items()
-            }
-        else:
-            header = read_header(path)
-        return json.loads(header.get(SOURCES, "{}"))
+    with _reading(path, mend):
+        sources = json.loads(_header(path, mend).get(SOURCES, "{}"))
+        if not isinstance(sources, dict):
+            raise ValueError(f"its {SOURCES} are not a JSON object")
+        return sources
+
+
+def is_made_from(path: Path, sources: Mapping[str, str]) -> bool:
+    """Whether `path` is there, readable, and was computed from `sources`."""
+    try:
+        return path.exists() and sources_of(path) == sources
+    except CorruptFileError:
+        return False
+
+
+def _header(path: Path, mend: str) -> dict[str, str]:
+    if path.suffix != ".parquet":
+        return read_header(path, mend=mend)
+    metadata = pq.read_metadata(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items()}

@@ -17,8 +17,12 @@ COLLAPSE = "results/collapse.parquet"
 DETECTION = "results/detection.parquet"
 SCORES = "results/scores.safetensors"
 EPOCHS = "epochs"
+FEATURES = "features"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
+
+# File systems end at 255 bytes, and a temporary file's name is longer than the file's.
+_LONGEST = 200
 
 
 def checkpoints_root() -> Path:
@@ -28,12 +32,29 @@ def checkpoints_root() -> Path:
 
 def run_folder(name: str, root: Path | None = None) -> Path:
     """The folder of the run `name`; refuses names that would leave the checkpoints folder."""
-    if not name or name.startswith(".") or Path(name).name != name or "\\" in name or "\0" in name:
+    if not is_plain(name) or name.startswith("."):
         raise InvalidOptionError(
-            f"'{name}' cannot be the name of a run: use letters, digits, '-', '_' and '.', "
+            f"{name!r} cannot be the name of a run: use letters, digits, '-', '_' and '.', "
             "without slashes and not starting with a dot."
         )
     return (root or checkpoints_root()) / name
+
+
+def is_plain(name: object) -> bool:
+    """Whether `name` is text that names one file or folder and leads nowhere else."""
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and name.isprintable()
+        and name == name.strip()
+        and len(name.encode()) <= _LONGEST
+        and not set(name) & set("/\\:")
+    )
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run in `folder`, whole or damaged."""
+    return (folder / DESCRIPTION).exists()
 
 
 def epoch_folder(run: Path, epoch: int) -> Path:
@@ -43,4 +64,4 @@ def epoch_folder(run: Path, epoch: int) -> Path:
 
 def feature_file(epoch: Path, set_name: str) -> Path:
     """The features of one set, named as in `cifar100/test`."""
-    return epoch / "features" / f"{set_name}.safetensors"
+    return epoch / FEATURES / f"{set_name}.safetensors"

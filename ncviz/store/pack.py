@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ncviz.errors import InvalidOptionError
 from ncviz.store import files, layout
-from ncviz.store.run import Epoch, Run, open_run
+from ncviz.store.epoch import Epoch
+from ncviz.store.run import Run, open_run
 
 
 def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
@@ -34,12 +36,18 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
             copy = Path(part) / folder.name
-            leave_out = shutil.ignore_patterns(layout.TRAINING, layout.MODEL, ".*")
-            shutil.copytree(run.path, copy, ignore=leave_out)
+            shutil.copytree(run.path, copy, ignore=partial(_left_out, run))
             for epoch in kept:
                 _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
             copy.replace(folder)
     return open_run(folder)
+
+
+def _left_out(run: Run, folder: str, names: list[str]) -> set[str]:
+    # Compared as whole paths: a data set may be called `training`.
+    own = {run.path / layout.TRAINING}
+    own |= {layout.epoch_folder(run.path, number) / layout.MODEL for number in run.epochs}
+    return {name for name in names if name.startswith(".") or Path(folder) / name in own}
 
 
 def _write_half(epoch: Epoch, path: Path) -> None:

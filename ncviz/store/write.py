@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
-from ncviz.errors import InvalidOptionError
+from ncviz.errors import CorruptFileError, InvalidOptionError
 from ncviz.store import files, layout
-from ncviz.store.run import FORMAT, Epoch, Run, open_run, pack_symmetric
+from ncviz.store.description import FORMAT
+from ncviz.store.epoch import Epoch, pack_symmetric
+from ncviz.store.run import Run, open_run
 
 
 def create_run(folder: Path, description: Mapping[str, Any]) -> Run:
     """Start a run in `folder`, which must not hold one yet."""
-    if (folder / layout.DESCRIPTION).exists():
+    if layout.holds_run(folder):
         raise InvalidOptionError(
             f"{folder} holds a run already. Continue it with --resume, "
             "or choose another --run NAME."
@@ -117,5 +119,9 @@ def load_training_state(run: Run) -> TrainingState | None:
     if not path.exists():
         return None
     mend = f"Delete the folder {run.path} and train again."
-    values = json.loads(files.read_header(path, mend=mend).get("values", "{}"))
+    header = files.read_header(path, mend=mend)
+    try:
+        values = json.loads(header["values"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CorruptFileError(f"{path} is no state of a training. {mend}") from error
     return TrainingState(files.read_arrays(path, mend=mend), values)

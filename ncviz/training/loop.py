@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from ncviz import data
 from ncviz.arrays import Head
-from ncviz.errors import InvalidArrayError, InvalidOptionError
+from ncviz.errors import InvalidArrayError
 from ncviz.inference import Pixels, choose_device, normalise, split_evenly
 from ncviz.models import Network, build
-from ncviz.store import Run, open_run, run_folder, write
+from ncviz.store import Run, run_folder, write
+from ncviz.training.augment import augment
+from ncviz.training.losses import nearest_neighbour_entropy
 from ncviz.training.recipes import Recipe, saved_epochs
-from ncviz.training.state import capture, restore, to_arrays
+from ncviz.training.start import describe, open_or_create, require_classes, state_to_resume
+from ncviz.training.state import History, capture, restore, to_arrays
 
 
 def train(
@@ -43,7 +42,8 @@ def train(
 
     Each finished epoch leaves a state from which `resume` continues to the same history and
     weights as a training that was never interrupted: the order of samples and the augmentation of
-    an epoch depend on the seed and the epoch alone.
+    an epoch depend on the seed and the epoch alone. On a CPU they are the same to the bit; a GPU
+    adds up in no fixed order, and rounds anew each time.
 
     Raises
     ------
@@ -52,104 +52,73 @@ def train(
     """
     where = choose_device(device)
     folder = run_folder(run_name, checkpoints)
-    load = {"root": data_root, "download": download, "skip_corrupt": skip_corrupt}
-    train_set = data.load(recipe.data, "train", **load)
-    test_set = data.load(recipe.data, "test", **load)
+    load = {
+        "root": data_root,
+        "download": download,
+        "skip_corrupt": skip_corrupt,
+        "progress": progress,
+    }
+    train_set, test_set = (data.load(recipe.data, split, **load) for split in ("train", "test"))
+    require_classes(train_set, test_set)
     transform = data.Transform(size=recipe.image_size, mean=recipe.mean, std=recipe.std)
-    # Through JSON and back, so that a fresh description compares equal to one read from disk.
-    description = json.loads(
-        json.dumps(
-            {
-                **_describe(recipe, train_set, test_set),
-                "superclasses": _superclasses(train_set, data_root),
-                "transform": transform.to_dict(),
-            }
-        )
-    )
-    run = _open_or_create(folder, description, resume=resume)
+    description = describe(recipe, train_set, test_set, transform, data_root)
+    run = open_or_create(folder, description, resume=resume)
 
-    torch.manual_seed(recipe.seed)
-    network = build(recipe.model, classes=len(train_set.classes))
-    network = network.to(where, memory_format=torch.channels_last)
-    optimizer = _optimizer(network, recipe)
-    scaler = torch.amp.GradScaler(where.type, enabled=_precision(where) is torch.float16)
-    history: list[dict[str, float]] = []
-    state = write.load_training_state(run)
+    state = state_to_resume(run)
+    trainee = _Trainee.create(recipe, len(train_set.classes), where, pretrained=state is None)
+    history: History = []
     if state is not None:
-        restore(state, network, optimizer, scaler)
-        history = state.values["history"]
+        history = restore(state, trainee.network, trainee.optimizer, trainee.scaler)
         write.save_history(run, history)
 
-    train_pixels = Pixels(train_set, transform, workers=workers)
-    test_pixels = Pixels(test_set, transform, workers=workers)
-    save_at = set(saved_epochs(recipe))
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
-        start = time.perf_counter()
-        row = {
-            "epoch": epoch,
-            "learning_rate": recipe.learning_rate_at((epoch - 1) / recipe.epochs),
-        }
-        bar = tqdm(
-            total=len(train_pixels),
-            desc=f"epoch {epoch}/{recipe.epochs}",
-            unit="img",
-            disable=not progress,
-        )
-        with bar:
-            loss, accuracy = _train_epoch(
-                network, optimizer, scaler, recipe, epoch, train_pixels, where, bar
-            )
-            row |= {"train_loss": loss, "train_accuracy": accuracy}
-            loss, accuracy = _evaluate(network, test_pixels, where)
-            row |= {"test_loss": loss, "test_accuracy": accuracy}
-        row["seconds"] = round(time.perf_counter() - start, 3)
-        history.append(row)
-        if epoch in save_at:
-            write.save_network(run, epoch, to_arrays(network), _heads(network))
-        write.save_training_state(run, capture(network, optimizer, scaler, {"history": history}))
-        write.save_history(run, history)
+    with tqdm(
+        total=recipe.epochs * len(train_set),
+        initial=len(history) * len(train_set),
+        unit="img",
+        unit_scale=True,
+        disable=not progress,
+    ) as bar:
+        if len(history) < recipe.epochs:
+            train_pixels = Pixels(train_set, transform, workers=workers)
+            test_pixels = Pixels(test_set, transform, workers=workers)
+        for epoch in range(len(history) + 1, recipe.epochs + 1):
+            history.append(_run_epoch(trainee, epoch, train_pixels, test_pixels, bar))
+            if epoch in saved_epochs(recipe):
+                write.save_network(run, epoch, to_arrays(trainee.network), _heads(trainee.network))
+            state = capture(trainee.network, trainee.optimizer, trainee.scaler, history)
+            write.save_training_state(run, state)
+            write.save_history(run, history)
     accuracy = {split: history[-1][f"{split}_accuracy"] for split in ("train", "test")}
     return write.update_description(run, accuracy=accuracy)
 
 
-def _open_or_create(folder: Path, description: dict, *, resume: bool) -> Run:
-    if not resume or not folder.exists():
-        return write.create_run(folder, description)
-    run = open_run(folder)
-    for key in ("recipe", "data"):
-        for name, value in description[key].items():
-            recorded = run.description.get(key, {}).get(name)
-            if recorded != value:
-                raise InvalidOptionError(
-                    f"Run {run.name} was started with {name} = {recorded}, and is resumed with "
-                    f"{value}. Resume it with the same recipe, options and data."
-                )
-    return run
+@dataclass(frozen=True)
+class _Trainee:
+    """What is trained, and with what."""
+
+    recipe: Recipe
+    network: Network
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+
+    @classmethod
+    def create(
+        cls, recipe: Recipe, classes: int, device: torch.device, *, pretrained: bool
+    ) -> Self:
+        torch.manual_seed(recipe.seed)
+        network = build(
+            recipe.model,
+            classes=classes,
+            image_size=recipe.image_size,
+            load_pretrained=pretrained,
+        )
+        network = network.to(device, memory_format=torch.channels_last)
+        scaler = torch.amp.GradScaler(device.type, enabled=_precision(device) is torch.float16)
+        return cls(recipe, network, _optimizer(network, recipe), scaler, device)
 
 
-def _superclasses(images: data.ImageSet, data_root: Path | None) -> list[str] | None:
-    known = data.describe(images.name, root=data_root).superclasses
-    return known and [known[name] for name in images.classes]
-
-
-def _describe(recipe: Recipe, train_set: data.ImageSet, test_set: data.ImageSet) -> dict:
-    return {
-        "recipe": asdict(recipe),
-        "id_set": recipe.data,
-        "classes": train_set.classes,
-        "layers": ["encoder"],
-        "data": {images.full_name: images.fingerprint() for images in (train_set, test_set)},
-        "train_samples": len(train_set),
-        "test_samples": len(test_set),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "torchvision", "numpy")},
-        },
-    }
-
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
@@ -166,74 +135,67 @@ def _precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _train_epoch(
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    recipe: Recipe,
-    epoch: int,
-    pixels: Pixels,
-    device: torch.device,
-    bar: tqdm,
-) -> tuple[float, float]:
+def _run_epoch(
+    trainee: _Trainee, epoch: int, train_pixels: Pixels, test_pixels: Pixels, bar: tqdm
+) -> dict[str, float]:
+    """Train for one epoch and measure it: a row of the history."""
+    start = time.perf_counter()
+    bar.set_description(f"epoch {epoch}/{trainee.recipe.epochs}")
+    train_loss, train_accuracy = _train_epoch(trainee, epoch, train_pixels, bar)
+    test_loss, test_accuracy = _evaluate(trainee, test_pixels)
+    _require_finite(test_loss, trainee.recipe, epoch)
+    _show(bar, train_loss, train_accuracy, test=test_accuracy)
+    return {
+        "epoch": epoch,
+        "learning_rate": trainee.recipe.learning_rate_at((epoch - 1) / trainee.recipe.epochs),
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _train_epoch(trainee: _Trainee, epoch: int, pixels: Pixels, bar: tqdm) -> tuple[float, float]:
     """One pass over the training set; returns the mean loss and accuracy while training."""
+    recipe, network, device = trainee.recipe, trainee.network, trainee.device
     random = np.random.default_rng([recipe.seed, epoch])
     batches = split_evenly(random.permutation(len(pixels)), recipe.batch_size)
     precision = _precision(device)
     network.train()
     # Summed on the device: reading a number each step would stall a GPU.
-    total, seen = torch.zeros(2, device=device), 0
+    total, seen = torch.zeros(2, device=device, dtype=torch.float64), 0
     for step, (images, labels) in enumerate(pixels.batches(batches)):
         progress = (epoch - 1 + step / len(batches)) / recipe.epochs
-        for group in optimizer.param_groups:
+        for group in trainee.optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(progress)
         images = normalise(augment(images, recipe, random).to(device), pixels.transform)
         labels = labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not torch.float32):
-            logits = network(images).logits
+            outputs = network(images)
+            logits = outputs.logits
             loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        if recipe.entropy_weight:
+            loss = loss - recipe.entropy_weight * nearest_neighbour_entropy(outputs.encoder)
+        trainee.optimizer.zero_grad()
+        trainee.scaler.scale(loss).backward()
+        trainee.scaler.step(trainee.optimizer)
+        trainee.scaler.update()
         correct = (logits.detach().argmax(1) == labels).sum()
-        total += torch.stack([loss.detach().float() * len(labels), correct.float()])
+        total += torch.stack([loss.detach().double() * len(labels), correct.double()])
         seen += len(labels)
         bar.update(len(labels))
         if step % 20 == 19 or step + 1 == len(batches):
             loss_sum, correct_sum = total.tolist()
-            bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{correct_sum / seen:.3f}")
-            if not np.isfinite(loss_sum):
-                raise InvalidArrayError(
-                    f"The loss is not finite in epoch {epoch}. Lower --learning-rate "
-                    f"(now {recipe.learning_rate}), or add --warmup-epochs."
-                )
-    loss, accuracy = (total / seen).tolist()
-    return loss, accuracy
-
-
-def augment(images: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:
-    """Mirror and crop pixels (B, S, S, 3) at random, as `recipe` asks."""
-    size = images.shape[1]
-    rows = torch.arange(size).expand(len(images), size)
-    columns = rows
-    if recipe.crop_padding:
-        images = nn.functional.pad(images, (0, 0, *[recipe.crop_padding] * 4))
-        corners = random.integers(0, 2 * recipe.crop_padding + 1, (2, len(images), 1))
-        rows, columns = (rows + torch.from_numpy(corner) for corner in corners)
-    if recipe.flip:
-        mirrored = torch.from_numpy(random.random((len(images), 1)) < 0.5)
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    elif not recipe.crop_padding:
-        return images
-    batch = torch.arange(len(images))[:, None, None]
-    return images[batch, rows[:, :, None], columns[:, None, :]]
+            _show(bar, loss_sum / seen, correct_sum / seen)
+            _require_finite(loss_sum, recipe, epoch)
+    return loss_sum / seen, correct_sum / seen
 
 
 @torch.inference_mode()
-def _evaluate(network: Network, pixels: Pixels, device: torch.device) -> tuple[float, float]:
+def _evaluate(trainee: _Trainee, pixels: Pixels) -> tuple[float, float]:
     """Mean cross-entropy and accuracy with the test transform."""
-    network.eval()
+    network, device = trainee.network.eval(), trainee.device
     total = torch.zeros(2, device=device, dtype=torch.float64)
     for images, labels in pixels.batches(split_evenly(np.arange(len(pixels)), 500)):
         logits = network(normalise(images.to(device), pixels.transform)).logits
@@ -242,6 +204,20 @@ def _evaluate(network: Network, pixels: Pixels, device: torch.device) -> tuple[f
         total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
     loss, correct = (total / len(pixels)).tolist()
     return loss, correct
+
+
+def _require_finite(loss: float, recipe: Recipe, epoch: int) -> None:
+    if not np.isfinite(loss):
+        raise InvalidArrayError(
+            f"The loss is not finite in epoch {epoch}: the training has diverged. Start another "
+            f"run with a lower --learning-rate than {recipe.learning_rate:g}, or with "
+            "--warmup-epochs."
+        )
+
+
+def _show(bar: tqdm, loss: float, accuracy: float, **more: float) -> None:
+    shown = {"loss": loss, "accuracy": accuracy, **more}
+    bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
 
 
 def _heads(network: Network) -> dict[str, Head]:

@@ -12,6 +12,22 @@ from ncviz.models import ModelSpec
 CIFAR100_MEAN, CIFAR100_STD = (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "steps", "one-cycle")
+# A batch of one has no deviation for BatchNorm, and splitting evenly makes none from four on.
+_LOWEST = {
+    "epochs": 1,
+    "batch_size": 4,
+    "image_size": 8,
+    "crop_padding": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "warmup_epochs": 0,
+    "label_smoothing": 0,
+    "learning_rate": 0,
+    "seed": 0,
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,7 +45,9 @@ class Recipe:
     std: tuple[float, float, float] = CIFAR100_STD
     """channel deviations they are divided by"""
     epochs: int = 100
+    """passes over the training set"""
     batch_size: int = 256
+    """images a step, at most: an epoch is split into batches of nearly equal size"""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
     """the highest learning rate of the schedule"""
@@ -38,6 +56,7 @@ class Recipe:
     nesterov: bool = False
     """of SGD"""
     weight_decay: float = 5e-4
+    """of all parameters"""
     schedule: Literal["cosine", "steps", "one-cycle"] = "cosine"
     """cosine to zero; steps: x0.1 at the milestones; one-cycle: up for 30 %, then cosine to zero"""
     milestones: tuple[float, ...] = ()
@@ -45,6 +64,9 @@ class Recipe:
     warmup_epochs: float = 0.0
     """epochs in which the cosine and steps schedules rise linearly from a hundredth"""
     label_smoothing: float = 0.0
+    """share of each label that is spread over all classes"""
+    entropy_weight: float = 0.0
+    """weight of the nearest-neighbour entropy of the encoder, which the training then increases"""
     flip: bool = True
     """mirror half of the training images"""
     crop_padding: int = 0
@@ -52,17 +74,32 @@ class Recipe:
     save: str = "log:12"
     """epochs to keep: a list such as 1,5,20, or log:N for N log-spaced ones; the last always is"""
     seed: int = 0
+    """of the first weights, the order of the samples and the augmentation"""
 
     def __post_init__(self) -> None:
-        for name, low in {"epochs": 1, "batch_size": 1, "image_size": 8, "crop_padding": 0}.items():
-            if getattr(self, name) < low:
+        for name, low in _LOWEST.items():
+            if not low <= getattr(self, name) < math.inf:
                 raise InvalidOptionError(
                     f"{name} is {getattr(self, name)}; it must be {low} or more."
                 )
+        for name, known in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
         if not self.learning_rate > 0:
             raise InvalidOptionError(f"learning_rate is {self.learning_rate}; it must be positive.")
         if any(not 0 < at < 1 for at in self.milestones):
             raise InvalidOptionError(f"milestones are {self.milestones}; each must lie in (0, 1).")
+        if self.label_smoothing >= 1 or self.momentum >= 1:
+            raise InvalidOptionError(
+                f"label_smoothing is {self.label_smoothing} and momentum {self.momentum}; both "
+                "must be below 1."
+            )
+        if self.nesterov and self.momentum == 0:
+            raise InvalidOptionError("nesterov needs a momentum above 0.")
+        if self.warmup_epochs >= self.epochs:
+            raise InvalidOptionError(
+                f"warmup_epochs is {self.warmup_epochs}; the training ends after {self.epochs}."
+            )
         saved_epochs(self)
 
     def learning_rate_at(self, progress: float) -> float:
@@ -98,7 +135,8 @@ def saved_epochs(recipe: Recipe) -> tuple[int, ...]:
     outside = sorted(epoch for epoch in chosen if not 1 <= epoch <= last)
     if outside:
         raise InvalidOptionError(
-            f"save asks for epoch {outside[0]}, but the training runs from epoch 1 to {last}."
+            f"save asks for epoch {outside[0]}, but the training runs from epoch 1 to {last}. Give "
+            "another --save, such as log:12."
         )
     return tuple(sorted(chosen | {last}))
 
@@ -108,7 +146,7 @@ def _log_spaced(count: int, last: int) -> set[int]:
     epochs = [1]
     for k in range(1, count):
         epochs.append(max(epochs[-1] + 1, round(last ** (k / (count - 1)))))
-    return {min(epoch, last) for epoch in epochs}
+    return set(epochs)
 
 
 _REPORT = Recipe(
@@ -124,13 +162,65 @@ _REPORT = Recipe(
 _SMALL = Recipe(
     name="cifar100-small",
     model=ModelSpec(width=32),
-    epochs=80,
-    learning_rate=0.4,
+    epochs=60,
+    learning_rate=0.1,
     nesterov=True,
-    schedule="one-cycle",
-    # Log-spaced at first, then evenly through the terminal phase, where collapse happens.
-    save="1,2,4,8,14,22,32,42,52,62,71,80",
+    schedule="steps",
+    milestones=(1 / 3, 2 / 3),
+    # Dense where the learning rate drops and the training error vanishes, then on to the end.
+    save="1,2,4,8,14,20,22,26,32,40,50,60",
 )
+
+# 'Controlling neural collapse' (arXiv 2502.10691) as its authors' code trains.
+_CONTROLLED = Recipe(
+    name="nc-control-resnet18",
+    data="imagenet-100",
+    model=ModelSpec(norm="group", projector="etf-features"),
+    image_size=224,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    epochs=100,
+    batch_size=512,
+    optimizer="adamw",
+    learning_rate=0.01,
+    weight_decay=0.05,
+    warmup_epochs=5,
+    label_smoothing=0.1,
+    entropy_weight=0.05,
+)
+_CONTROLLED_SMALL = replace(
+    _CONTROLLED,
+    name="cifar100-small-controlled",
+    data=_SMALL.data,
+    model=replace(_CONTROLLED.model, width=_SMALL.model.width),
+    image_size=_SMALL.image_size,
+    mean=_SMALL.mean,
+    std=_SMALL.std,
+    epochs=_SMALL.epochs,
+    batch_size=_SMALL.batch_size,
+    learning_rate=0.004,
+    save=_SMALL.save,
+)
+
+
+def _with_baseline(controlled: Recipe) -> tuple[Recipe, Recipe]:
+    """A recipe of the paper and the same training without projector and entropy."""
+    plain = replace(controlled.model, projector="none")
+    name = f"{controlled.name}-baseline"
+    return controlled, replace(controlled, name=name, model=plain, entropy_weight=0.0)
+
+
+def _with_ablations(controlled: Recipe) -> tuple[Recipe, ...]:
+    """A recipe with both the projector and the entropy, with each alone, and with neither."""
+    plain = replace(controlled.model, projector="none")
+    name = controlled.name
+    return (
+        controlled,
+        replace(controlled, name=f"{name}-projector-only", entropy_weight=0.0),
+        replace(controlled, name=f"{name}-entropy-only", model=plain),
+        replace(controlled, name=f"{name}-neither", model=plain, entropy_weight=0.0),
+    )
+
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -171,6 +261,31 @@ RECIPES: dict[str, Recipe] = {
             flip=False,
             save="log:10",
         ),
+        *_with_baseline(
+            replace(
+                _CONTROLLED,
+                name="nc-control-vgg17",
+                model=ModelSpec("vgg17", projector="etf-features"),
+                learning_rate=0.006,
+            )
+        ),
+        *_with_baseline(_CONTROLLED),
+        *_with_baseline(
+            replace(
+                _CONTROLLED,
+                name="nc-control-resnet34",
+                model=replace(_CONTROLLED.model, backbone="resnet34"),
+            )
+        ),
+        *_with_baseline(
+            replace(
+                _CONTROLLED,
+                name="nc-control-vit-t",
+                model=ModelSpec("vit-t", width=192, projector="etf-features"),
+                learning_rate=0.0008,
+            )
+        ),
+        *_with_ablations(_CONTROLLED_SMALL),
     )
 }
 

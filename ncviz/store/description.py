@@ -1,0 +1,79 @@
+"""What `run.json` must hold before a run is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ncviz.errors import CorruptFileError
+from ncviz.store import files, layout
+
+FORMAT = 1
+_MEND = "Train or import the run again."
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The description of the run in `folder`.
+
+    Raises
+    ------
+    MissingDataError : there is none.
+    CorruptFileError : it is damaged, lacks a field, or was written in another format.
+    """
+    path = folder / layout.DESCRIPTION
+    description = files.read_json(path, mend=_MEND)
+    if description.get("format") != FORMAT:
+        raise CorruptFileError(
+            f"{path} has format {description.get('format')}; this version of ncviz reads format "
+            f"{FORMAT}. Update ncviz, or train the run again."
+        )
+    for name, (expected, fits) in _FIELDS.items():
+        if not fits(description.get(name)):
+            stated = "is not" if name in description else "is missing; it must be"
+            raise CorruptFileError(f"{path} is damaged: '{name}' {stated} {expected}. {_MEND}")
+    superclasses = description.get("superclasses")
+    if superclasses is not None and len(superclasses) != len(description["classes"]):
+        raise CorruptFileError(
+            f"{path} is damaged: it has {len(superclasses)} superclasses for "
+            f"{len(description['classes'])} classes. {_MEND}"
+        )
+    return description
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_groups(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        layout.is_plain(name) and group in ("near", "far") for name, group in value.items()
+    )
+
+
+def _are_fingerprints(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _or_absent(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+# Names of data sets and layers become parts of paths and keys: they must lead nowhere else.
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "recipe": ("an object with a name", lambda v: isinstance(v, dict) and _is_text(v.get("name"))),
+    "classes": ("a list of two or more names", lambda v: _are_texts(v) and len(v) > 1),
+    "transform": ("an object", lambda v: isinstance(v, dict)),
+    "id_set": ("the name of a data set", layout.is_plain),
+    "layers": (
+        "a list of names",
+        lambda v: _are_texts(v) and len(v) > 0 and all(map(layout.is_plain, v)),
+    ),
+    "ood_sets": ("an object of data sets, each near or far", _or_absent(_are_groups)),
+    "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
+    "data": ("an object of fingerprints", _or_absent(_are_fingerprints)),
+}

@@ -1,0 +1,124 @@
+"""Starting a run or going on with one: what is recorded of it, and what has to be the same."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ncviz import data
+from ncviz.errors import InvalidOptionError, MissingDataError
+from ncviz.store import Run, holds_run, open_run, write
+from ncviz.training.recipes import Recipe
+
+
+def require_classes(train_set: data.ImageSet, test_set: data.ImageSet) -> None:
+    """Raise InvalidOptionError unless both splits have the same two or more classes."""
+    if train_set.classes != test_set.classes:
+        different = sorted(set(train_set.classes) ^ set(test_set.classes))
+        raise InvalidOptionError(
+            f"{train_set.full_name} and {test_set.full_name} have different classes"
+            + (f": only one of them has '{different[0]}'." if different else " or another order.")
+        )
+    if len(train_set.classes) < 2:
+        raise InvalidOptionError(
+            f"{train_set.full_name} has the class '{train_set.classes[0]}' alone; a classifier "
+            "needs two or more."
+        )
+
+
+def describe(
+    recipe: Recipe,
+    train_set: data.ImageSet,
+    test_set: data.ImageSet,
+    transform: data.Transform,
+    data_root: Path | None,
+) -> dict[str, Any]:
+    """What is recorded of a run before it is trained."""
+    return {
+        "recipe": asdict(recipe),
+        "id_set": recipe.data,
+        "classes": train_set.classes,
+        "layers": recipe.model.layers,
+        "data": {images.full_name: images.fingerprint() for images in (train_set, test_set)},
+        "train_samples": len(train_set),
+        "test_samples": len(test_set),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("torch", "torchvision", "numpy")},
+        },
+        "superclasses": _superclasses(train_set, data_root),
+        "transform": transform.to_dict(),
+    }
+
+
+def _superclasses(images: data.ImageSet, data_root: Path | None) -> list[str] | None:
+    known = data.describe(images.name, root=data_root).superclasses
+    # A folder that stands in for a data set of the catalogue may name its classes otherwise.
+    if known is None or not set(images.classes) <= known.keys():
+        return None
+    return [known[name] for name in images.classes]
+
+
+def open_or_create(folder: Path, description: dict[str, Any], *, resume: bool) -> Run:
+    """The run to train: a new one, or with `resume` the one in `folder` if there is one.
+
+    Raises
+    ------
+    InvalidOptionError : there is a run and no `resume`, or it was started with another recipe or
+        on other data; names the first difference.
+    """
+    if not (resume and holds_run(folder)):
+        return write.create_run(folder, description)
+    run = open_run(folder)
+    _require_same_recipe(run, description["recipe"])
+    recorded = run.description.get("data") or {}
+    for name, mark in description["data"].items():
+        if recorded.get(name) != mark:
+            raise InvalidOptionError(
+                f"Run {run.name} was started on other data: the files or labels of {name} differ. "
+                "Point --data-root or NCVIZ_DATA at the original."
+            )
+    return run
+
+
+def _require_same_recipe(run: Run, recipe: dict[str, Any]) -> None:
+    # A setting younger than the run stood at its default, which means what was done before it.
+    then = _flat(asdict(Recipe(name=""))) | _flat(run.recipe)
+    for name, value in _flat(recipe).items():
+        if then[name] != value:
+            raise InvalidOptionError(
+                f"Run {run.name} was started with {name} = {then[name]}, and is resumed with "
+                f"{value}. Resume it with the recipe and options that it was started with."
+            )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name, as JSON keeps them."""
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def state_to_resume(run: Run) -> write.TrainingState | None:
+    """The state after the last finished epoch; None where no epoch was finished yet.
+
+    Raises
+    ------
+    MissingDataError : epochs were finished, but their state is not here.
+    """
+    state = write.load_training_state(run)
+    if state is None and len(run.history):
+        raise MissingDataError(
+            f"Run {run.name} was trained already, but the state to go on from is not with it: a "
+            "run that was shared has none. Train it anew under another --run NAME."
+        )
+    return state

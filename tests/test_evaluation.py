@@ -1,0 +1,269 @@
+"""The evaluation grid: its numbers, what it keeps, what it makes anew, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncviz import collapse, detectors
+from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
+from ncviz.evaluation import as_json, as_text, evaluate
+from ncviz.metrics import detection_metrics
+from ncviz.store import epoch as epoch_module
+from ncviz.store import files, layout, open_run, write
+
+OOD = ("digits-heldout", "letters", "photo-patches", "noise")
+grid = import_module("ncviz.evaluation.grid")
+
+
+def again(run, **options):
+    evaluate([run], progress=False, **options)
+    return open_run(run.path)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Numbers of the epochs whose results are computed, as they come."""
+    seen = []
+    save = write.save_results
+
+    def record(epoch, **results):
+        seen.append(epoch.number)
+        save(epoch, **results)
+
+    monkeypatch.setattr(write, "save_results", record)
+    return seen
+
+
+# The numbers
+
+
+def test_scores_and_detection_are_those_computed_by_hand(digits_run):
+    epoch = digits_run.epoch(4)
+    train, test, head = epoch.features("train"), epoch.features("test"), epoch.head()
+    table = epoch.detection().set_index(["layer", "detector", "set"])
+    assert len(table) == len(detectors.names()) * len(OOD)
+    for name in detectors.names():
+        detector = detectors.create(name).fit(train, head, epoch.statistics())
+        np.testing.assert_array_equal(epoch.scores(name, "test"), detector.score(test))
+        for ood in OOD:
+            scores = detector.score(epoch.features(ood))
+            np.testing.assert_array_equal(epoch.scores(name, ood), scores)
+            row = table.loc[("encoder", name, ood)]
+            expected = detection_metrics(detector.score(test), scores)
+            assert row[list(expected.to_dict())].to_dict() == expected.to_dict()
+            assert (row["id_samples"], row["ood_samples"]) == (len(test), len(scores))
+            assert row["group"] == digits_run.ood_sets[ood]
+
+
+def test_collapse_metrics_are_those_computed_by_hand(digits_run):
+    epoch = digits_run.epoch(4)
+    statistics, head = epoch.statistics(), epoch.head()
+    expected = {
+        (metric, ""): value
+        for metrics in (
+            collapse.measure(statistics, head),
+            collapse.agreement(epoch.features("train"), statistics, head),
+        )
+        for metric, value in metrics.to_dict().items()
+    }
+    for ood in OOD:
+        metrics = collapse.orthogonality(statistics, epoch.features(ood).features)
+        expected |= {(metric, ood): value for metric, value in metrics.to_dict().items()}
+    table = epoch.collapse()
+    found = dict(zip(zip(table["metric"], table["set"], strict=True), table["value"], strict=True))
+    shared = expected.keys() & found.keys()
+    assert {name for name, value in expected.items() if value is not None} == shared
+    assert {name: found[name] for name in shared} == {name: expected[name] for name in shared}
+
+
+def test_confidences_near_one_stay_apart(digits_run):
+    # A float32 rounds 1 - 1e-9 to 1: samples that the network is surest of would tie.
+    epoch = digits_run.epoch(6)
+    head = epoch.head()
+    write.save_heads(digits_run, 6, {"encoder": replace(head, weight=head.weight * 3)})
+    scores = again(digits_run).epoch(6).scores("msp", "test")
+    assert len(np.unique(scores.astype(np.float32))) < len(np.unique(scores))
+
+
+# What is kept and what is made anew
+
+
+def test_current_results_are_kept(digits_run, evaluated, files_below):
+    before = files_below(digits_run.path)
+    again(digits_run)
+    assert evaluated == []
+    assert files_below(digits_run.path) == before
+
+
+def test_stale_results_alone_are_made_anew(digits_run, evaluated):
+    path = digits_run.epoch(2).path / "features/noise/test.safetensors"
+    arrays, sources = files.read_arrays(path), files.sources_of(path)
+    files.write_arrays(path, arrays | {"encoder": arrays["encoder"] * 2}, sources=sources)
+    run = again(digits_run)
+    assert evaluated == [2]
+    assert set(run.detection()["epoch"]) == {1, 2, 4, 6}
+
+
+@pytest.mark.parametrize("name", [layout.COLLAPSE, layout.DETECTION, layout.SCORES])
+def test_missing_and_damaged_results_are_made_anew(digits_run, evaluated, name, files_below):
+    before = files_below(digits_run.path)
+    (digits_run.epoch(1).path / name).unlink()
+    (digits_run.epoch(6).path / name).write_bytes(b"PAR1 or not")
+    again(digits_run)
+    assert evaluated == [1, 6]
+    assert files_below(digits_run.path) == before
+
+
+def test_another_version_of_the_metrics_makes_everything_anew(digits_run, evaluated, monkeypatch):
+    monkeypatch.setattr(epoch_module, "RESULTS_VERSION_SOURCE", {"code:version": "next"})
+    again(digits_run)
+    assert evaluated == [1, 2, 4, 6]
+
+
+def test_other_parameters_of_a_detector_make_its_results_anew(digits_run, evaluated, monkeypatch):
+    energy = type(detectors.create("energy"))
+    defaults = energy.defaults()
+    monkeypatch.setattr(energy, "parameters", lambda self: {**defaults, "temperature": 7.0})
+    again(digits_run, epochs=[6])
+    assert evaluated == [6]
+
+
+def test_chosen_detectors_join_those_that_are_there(digits_run, evaluated):
+    shutil.rmtree(digits_run.epoch(6).path / "results")
+    few = again(digits_run, names=["msp"], epochs=[6])
+    assert set(few.epoch(6).detection()["detector"]) == {"msp"}
+    more = again(digits_run, names=["energy", "vim"], epochs=[6])
+    assert set(more.epoch(6).detection()["detector"]) == {"msp", "energy", "vim"}
+    again(digits_run, names=["msp"], epochs=[6])
+    assert evaluated == [6, 6]
+    with pytest.raises(UnknownNameError, match="Known: energy, msp, vim"):
+        more.epoch(6).scores("neco", "noise")
+
+
+def test_two_processes_give_what_one_gives(digits_run, files_below):
+    before = files_below(digits_run.path)
+    for folder in digits_run.path.glob("epochs/*/results"):
+        shutil.rmtree(folder)
+    again(digits_run, jobs=2)
+    assert files_below(digits_run.path) == before
+
+
+def test_several_runs_are_evaluated_together(digits_run, evaluated):
+    other = open_run(shutil.copytree(digits_run.path, digits_run.path.parent / "other"))
+    for run in (digits_run, other):
+        shutil.rmtree(run.epoch(4).path / "results")
+    evaluate([digits_run, other], progress=False)
+    assert evaluated == [4, 4]
+
+
+# What it refuses
+
+
+def test_unknown_names_list_what_exists(digits_run):
+    with pytest.raises(UnknownNameError, match="Known: 0001, 0002, 0004, 0006"):
+        again(digits_run, epochs=[3])
+    with pytest.raises(UnknownNameError, match="Did you mean 'energy'"):
+        again(digits_run, names=["enrgy"])
+
+
+def test_a_run_that_was_not_extracted_says_so(digits_run):
+    shutil.rmtree(digits_run.epoch(1).path / "features")
+    with pytest.raises(MissingDataError, match=r"no features at epoch 1\. .*extract\.py digits"):
+        again(digits_run, epochs=[1])
+    for folder in digits_run.path.glob("epochs/*/features"):
+        shutil.rmtree(folder)
+    with pytest.raises(MissingDataError, match=r"digits has no features\. .*extract\.py digits"):
+        again(digits_run)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_in_another_process_is_the_same_error(digits_run, jobs):
+    path = digits_run.epoch(2).path / "features/noise/test.safetensors"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CorruptFileError, match=r"0002/features/noise/test\.safetensors"):
+        again(digits_run, jobs=jobs)
+    (digits_run.epoch(4).path / "features/digits/test.safetensors").unlink()
+    with pytest.raises(UnknownNameError, match="'test'"):
+        again(digits_run, jobs=jobs, epochs=[4])
+
+
+# Runs of other shapes
+
+
+def test_a_layer_without_a_head_has_collapse_metrics_alone(digits_run):
+    epoch = digits_run.epoch(6)
+    for path in [
+        epoch.path / layout.STATISTICS,
+        *(epoch.path / f"features/{name}.safetensors" for name in epoch.sets),
+    ]:
+        arrays = files.read_arrays(path)
+        arrays |= {k.replace("encoder", "stage1"): v for k, v in arrays.items()}
+        files.write_arrays(path, arrays, sources=files.sources_of(path))
+    run = again(write.update_description(digits_run, layers=["stage1", "encoder"]), epochs=[6])
+
+    table = run.epoch(6).collapse()
+    metrics = {layer: set(rows["metric"]) for layer, rows in table.groupby("layer")}
+    assert {"nc1_pinv", "nc2_gram", "nc5_cosine"} <= metrics["stage1"]
+    assert {"nc3_duality", "nc4_agreement", "nc4_bias"} <= metrics["encoder"] - metrics["stage1"]
+    assert set(run.epoch(6).detection()["layer"]) == {"encoder"}
+    assert "AUROC (higher is better), stage1" not in as_text(run)
+
+
+def test_a_run_without_ood_sets_has_collapse_metrics_alone(digits_run):
+    epoch = digits_run.epoch(6)
+    for name in OOD:
+        shutil.rmtree(epoch.path / "features" / name)
+    run = again(write.update_description(digits_run, ood_sets={}), epochs=[6])
+    assert len(run.epoch(6).detection()) == 0
+    assert set(run.epoch(6).collapse()["set"]) == {""}
+    assert set(run.detection()["epoch"]) == {1, 2, 4}
+    assert "AUROC" not in as_text(run)
+    assert len(run.epoch(6).scores("msp", "test")) == 431
+
+
+# How it is shown
+
+
+def test_the_text_names_run_epoch_samples_and_every_metric(digits_run):
+    text = as_text(digits_run)
+    assert text.startswith("digits, epoch 6 of 6, statistics of 1,012 training images")
+    for metric in digits_run.epoch(6).collapse()["metric"]:
+        assert f" {metric} " in text
+    for name in (*detectors.names(), *OOD, "AUROC", "FPR95, ID positive"):
+        assert name in text
+    auroc = digits_run.epoch(6).detection().set_index(["detector", "set"])["auroc"]
+    assert f"{auroc['energy', 'letters']:.4f}" in text
+    assert as_text(digits_run, 1).startswith("digits, epoch 1 of 6")
+
+
+def test_a_score_that_ranks_the_wrong_way_is_marked_and_not_flipped(digits_run):
+    # Noise in the test set's place, and the test set in the noise's.
+    features = digits_run.epoch(6).path / "features"
+    noise, test = features / "noise/test.safetensors", features / "digits/test.safetensors"
+    arrays, sources = files.read_arrays(noise), files.sources_of(noise)
+    files.write_arrays(noise, files.read_arrays(test), sources=sources)
+    files.write_arrays(test, arrays, sources=files.sources_of(test))
+    assert "wrong way" not in as_text(digits_run, 4)
+
+    run = again(digits_run)
+    rows = run.epoch(6).detection().set_index(["detector", "set"])["auroc"]
+    assert rows["energy", "noise"] < 0.5
+    text = as_text(run)
+    assert f"{rows['energy', 'noise']:.4f}!" in text
+    assert "! ranks the wrong way round on this set" in text
+
+
+def test_json_has_every_row(digits_run):
+    values = json.loads(json.dumps(as_json(digits_run), allow_nan=False))
+    assert values["run"] == "digits"
+    pd.testing.assert_frame_equal(pd.DataFrame(values["collapse"]), digits_run.collapse())
+    pd.testing.assert_frame_equal(pd.DataFrame(values["detection"]), digits_run.detection())
+    assert len(values["detection"]) == 4 * len(detectors.names()) * len(OOD)
+    assert {*asdict(detection_metrics([1.0], [0.0]))} <= set(values["detection"][0])
