@@ -1,0 +1,160 @@
+"""The pieces pages are made of: charts, cards, definitions, provenance, empty states."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from ncviz.definitions import MetricInfo
+from ncviz.figures import themed
+
+EXPORT_FORMATS = ("png", "svg")
+_EXPORT = "image_format"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
+
+
+def plain(value: object) -> str:
+    """`value` as text that markdown shows letter by letter; names come from folders and files."""
+    return _MARKDOWN.sub(r"\\\1", str(value))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` significant digits, or a dash."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent, or a dash."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def chart(figure: go.Figure, *, key: str, alt: str) -> None:
+    """A figure in the reader's theme; `alt` says in words what it shows."""
+    config = {
+        "displaylogo": False,
+        "showSendToCloud": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {
+            "format": st.session_state.get(_EXPORT, EXPORT_FORMATS[0]),
+            "filename": f"ncviz-{key}",
+            "scale": 2,
+        },
+    }
+    figure = themed(figure, dark=st.context.theme.type == "dark")
+    st.plotly_chart(figure, theme=None, key=key, config=config, alt=alt)
+
+
+def choose_export() -> None:
+    """Which kind of file the camera of a chart saves."""
+    st.segmented_control(
+        "Charts are saved as",
+        EXPORT_FORMATS,
+        default=EXPORT_FORMATS[0],
+        required=True,
+        key=_EXPORT,
+        persist_state="session",
+        help="Point at a chart and press its camera to save it.",
+    )
+
+
+@dataclass(frozen=True)
+class Card:
+    """One number with its name; its change since `before` is coloured by which way is better.
+
+    `share` numbers are written in percent; `better` is "higher", "lower" or anything else for
+    neither.
+    """
+
+    label: str
+    now: float | None
+    before: float | None = None
+    share: bool = False
+    help: str | None = None
+    better: str = "none"
+
+    @property
+    def change(self) -> str | None:
+        """The change as text; what is too small to show in the number is no change."""
+        if self.now is None or self.before is None:
+            return None
+        if self.words(self.now) == self.words(self.before):
+            return "no change"
+        change = self.now - self.before
+        return f"{100 * change:+.1f} points" if self.share else f"{change:+.2g}"
+
+    def words(self, value: float | None) -> str:
+        """`value` as the card writes it."""
+        return percent(value) if self.share else number(value)
+
+
+_DELTA_COLOURS = {"higher": "normal", "lower": "inverse"}
+
+
+def cards(shown: Sequence[Card], before: int | None) -> None:
+    """Cards of equal size side by side; changes are those since the epoch `before`."""
+    for column, card in zip(st.columns(len(shown)), shown, strict=True):
+        same = card.change == "no change"
+        column.metric(
+            card.label,
+            card.words(card.now),
+            delta=card.change,
+            delta_color="off" if same else _DELTA_COLOURS.get(card.better, "off"),
+            delta_arrow="off" if same else "auto",
+            help=card.help,
+            border=True,
+            height="stretch",
+        )
+    if before is not None and any(card.change is not None for card in shown):
+        st.caption(f"Small numbers: change since epoch {before}, the one saved before.")
+
+
+def define(info: MetricInfo, value: str | None = None) -> None:
+    """A metric in words: what it is, how it is computed, where it ends, who uses it."""
+    st.markdown(f"**{plain(info.label)}**" + (f" = **{value}**" if value else ""))
+    st.markdown(plain(info.definition))
+    st.latex(info.formula)
+    st.caption(f"{reading(info)} Source: {plain(info.source)}.")
+    if info.caveat:
+        st.caption(f":material/warning: {plain(info.caveat)}")
+
+
+def reading(info: MetricInfo) -> str:
+    """Which way the metric moves, and its limit, in one sentence."""
+    limit = plain(info.limit_text)
+    if info.direction == "none":
+        return "Ranks nothing by itself."
+    if info.direction == "limit":
+        return f"Approaches {limit}."
+    better = "with detection" if info.group == "detection" else "with collapse"
+    verb = "Rises" if info.direction == "higher" else "Falls"
+    return f"{verb} {better}" + (f", towards {limit}." if limit else ".")
+
+
+def provenance(*parts: str) -> None:
+    """One line that says what is shown and where the numbers come from."""
+    st.caption(" · ".join(plain(part) for part in parts if part))
+
+
+def commands(run: str) -> tuple[str, str]:
+    """What writes the results of the run called `run`."""
+    # Quoted, since a reader will paste this into a shell and the name comes from a folder.
+    name = shlex.quote(run)
+    return f"python scripts/extract.py {name}", f"python scripts/evaluate.py {name}"
+
+
+def command_lines(*lines: str) -> None:
+    """Commands to copy."""
+    st.code("\n".join(lines), language="bash", wrap_lines=True)
+
+
+def empty_state(message: str, *lines: str) -> None:
+    """What is missing, and the exact commands that make it."""
+    with st.container(border=True):
+        st.markdown(f":material/info: {message}")
+        if lines:
+            command_lines(*lines)

@@ -1,0 +1,43 @@
+"""Choosing and explaining a detector; the choice is the same on all pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from ncviz import detectors
+from ncviz.ui import controls
+from ncviz.ui.components import plain
+
+DEFAULT = "energy"
+
+
+def choose(names: Sequence[str], *, help: str) -> str:
+    """One of the detectors `names`."""
+    return controls.choose(
+        "Detector", names, key="detector", default=DEFAULT, words=label, help=help
+    )
+
+
+def in_order(found: Iterable[str]) -> list[str]:
+    """Detectors as the registry lists them; those it does not know come last."""
+    found = set(found)
+    known = [name for name in detectors.names() if name in found]
+    return known + sorted(found - set(known))
+
+
+def label(name: str) -> str:
+    """How a page writes the detector `name`."""
+    return detectors.info(name).label if name in detectors.names() else name
+
+
+def explain(name: str) -> None:
+    """A button that opens formula, source and caveat of a detector that the registry knows."""
+    if name not in detectors.names():
+        return
+    info = detectors.info(name)
+    with st.popover(f"What is {info.label}?", icon=":material/help:"):
+        st.latex(info.formula)
+        st.caption(f"Source: {plain(info.source)}. Looks at: {plain(info.family)}.")
+        st.markdown(plain(info.caveat))

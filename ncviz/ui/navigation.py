@@ -1,0 +1,36 @@
+"""The pages there are; a new page is one entry here and one file in `pages/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its script, its name in the sidebar, an icon and the question it answers."""
+
+    path: str
+    title: str
+    icon: str
+    question: str
+
+
+OVERVIEW = Page(
+    "app.py",
+    "Overview",
+    ":material/dashboard:",
+    "What is here, and what should I look at first?",
+)
+NEURAL_COLLAPSE = Page(
+    "pages/1_Neural_collapse.py",
+    "Neural collapse",
+    ":material/hub:",
+    "How collapsed is this network at this epoch?",
+)
+OOD_SCORES = Page(
+    "pages/2_OOD_scores.py",
+    "OOD scores",
+    ":material/troubleshoot:",
+    "How well does this score tell known from unknown, and where would I cut?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES)

@@ -1,0 +1,214 @@
+"""Overview: the runs, how collapse and detection moved in each, and where to look first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import streamlit as st
+
+from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
+from ncviz.figures.theme import ood_style
+from ncviz.store import Run
+from ncviz.ui import components, detector, headlines, loaders, shell, tables
+from ncviz.ui.components import number, percent, plain
+from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
+from ncviz.ui.view import View
+
+MAX_PANELS = 9
+GROUPS = {
+    "near": "OOD sets that resemble the training data",
+    "far": "OOD sets that look nothing like the training data",
+}
+CARDS_PER_ROW = 3
+
+
+def body(view: View) -> None:
+    """The page below its title."""
+    listing = loaders.listing()
+    # A run whose results are damaged says so on its card, and leaves the others to be seen.
+    runs = {name: run for name, run in listing.runs.items() if run.epochs and loaders.is_sound(run)}
+    shown_detector = _shown_detector(runs)
+    components.provenance(
+        f"{len(listing.runs)} runs" if len(listing.runs) > 1 else "1 run",
+        f"chosen: {view.shown}",
+        f"epoch {view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved",
+        "results written by scripts/evaluate.py",
+    )
+    with shell.readable_errors():
+        _trends(runs, view, shown_detector)
+    with shell.readable_errors():
+        _key_numbers(view, shown_detector)
+    with shell.readable_errors():
+        _training(view)
+    st.subheader("Runs", anchor=False)
+    names = list(listing.runs)
+    for start in range(0, len(names), CARDS_PER_ROW):
+        row = st.columns(CARDS_PER_ROW)
+        for column, name in zip(row, names[start : start + CARDS_PER_ROW], strict=False):
+            with column.container(border=True, height="stretch"), shell.readable_errors():
+                _run_card(listing.runs[name], view, shown_detector)
+    shell.report_problems(listing)
+
+
+def _shown_detector(runs: Mapping[str, Run]) -> str | None:
+    found = {name for run in runs.values() for name in loaders.detection_table(run)["detector"]}
+    if not found:
+        return None
+    with st.sidebar:
+        return detector.choose(detector.in_order(found), help="The score whose AUROC is shown.")
+
+
+def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
+    trends = [trend for run in runs.values() if (trend := _trend(run, view, score))]
+    if not trends:
+        components.empty_state(
+            "No run has results yet. Extraction writes what the network sees at each epoch, "
+            "evaluation turns it into numbers:",
+            *components.commands(view.run.name),
+        )
+        return
+    if len(trends) > MAX_PANELS:
+        trends.sort(key=lambda trend: trend.run != view.run.name)
+    figure = collapse_and_auroc(
+        trends[:MAX_PANELS],
+        detector=detector.label(score) if score else "no detector",
+        chosen=view.shown,
+    )
+    components.chart(figure, key="trends", alt=f"NC1 and AUROC over epochs of {len(trends)} runs")
+    if len(trends) > MAX_PANELS:
+        st.caption(f"The chosen run and {MAX_PANELS - 1} of the {len(trends) - 1} others.")
+    st.caption(
+        "NC1 falls when samples of one class pull together. AUROC is the chance that a known "
+        "sample scores higher than an unknown one: 1 is perfect, 0.5 (dashed line) is guessing. "
+        "The dotted line marks the chosen epoch; the arrow keys ← → step through the saved ones."
+    )
+
+
+def _trend(run: Run, view: View, score: str | None) -> RunTrend | None:
+    """NC1 and AUROC of a run at the chosen layer; None where it has no results."""
+    layer = view.layer if view.layer in run.layers else run.layers[-1]
+    nc1 = tables.metric_series(loaders.collapse_table(run), layer, headlines.HEADLINES[0].metric)
+    if not len(nc1.epochs):
+        return None
+    return RunTrend(run.name, nc1, tuple(_aurocs(run, layer, score).values()))
+
+
+def _aurocs(run: Run, layer: str, score: str | None) -> dict[str, Series]:
+    """AUROC over epochs for each kind of OOD set that was scored."""
+    table = loaders.detection_table(run)
+    series = {
+        group: tables.auroc_series(table, layer, score, group, ood_style(position))
+        for position, group in enumerate(GROUPS)
+    }
+    return {group: each for group, each in series.items() if len(each.epochs)}
+
+
+def _key_numbers(view: View, score: str | None) -> None:
+    st.subheader(f"{plain(view.run.name)} at epoch {view.epoch}", anchor=False)
+    before, history = view.previous_epoch, loaders.history(view.run)
+    shown = [
+        components.Card(
+            "Test accuracy",
+            *(_accuracy(history, epoch) for epoch in (view.epoch, before)),
+            share=True,
+            help="Share of test samples classified correctly.",
+            better="higher",
+        )
+    ]
+    shown += [
+        components.Card(
+            f"AUROC {group}",
+            *(tables.at_epoch(series, epoch) for epoch in (view.epoch, before)),
+            help=f"Mean over {GROUPS[group]}, with {detector.label(score)}.",
+            better="higher",
+        )
+        for group, series in _aurocs(view.run, view.layer, score).items()
+    ]
+    table = loaders.collapse_table(view.run)
+    if len(table):
+        shown += list(headlines.cards(view, table))[:2]
+    components.cards(shown, before)
+
+
+def _accuracy(history: pd.DataFrame, epoch: int | None) -> float | None:
+    if "test_accuracy" not in history:
+        return None
+    found = history.loc[history["epoch"] == epoch, "test_accuracy"].dropna()
+    return float(found.iloc[0]) if len(found) else None
+
+
+def _training(view: View) -> None:
+    history = loaders.history(view.run)
+    if history.empty:
+        components.empty_state("This run was trained elsewhere: there is no history to draw.")
+        return
+    shown = Shown(view.run.name, view.epoch)
+    figure = training_curves(history, shown=shown, saved=view.run.epochs)
+    components.chart(
+        figure, key="training", alt=f"Loss and accuracy of {view.run.name} over epochs"
+    )
+
+
+def _run_card(run: Run, view: View, score: str | None) -> None:
+    chosen = " :material/check_circle:" if run.name == view.run.name else ""
+    st.markdown(f"#### {plain(run.name)}{chosen}")
+    st.markdown(_description(run))
+    if not run.epochs:
+        st.caption("No epoch saved yet: the training is under way, or was interrupted.")
+        return
+    if trend := _trend(run, view, score):
+        st.markdown(_story(trend, score))
+    else:
+        st.caption("Not evaluated yet:")
+        components.command_lines(*components.commands(run.name))
+    with st.container(horizontal=True):
+        for target in (NEURAL_COLLAPSE, OOD_SCORES):
+            _link(target, run)
+
+
+def _description(run: Run) -> str:
+    model = run.recipe.get("model") or {}
+    network = f"{model.get('backbone', 'unknown')}"
+    network += f", width {model['width']}" if "width" in model else ""
+    history = loaders.history(run)
+    saved = f"{len(run.epochs)} saved"
+    lines = {
+        "Data": f"{run.id_set}, {len(run.classes)} classes",
+        "Network": network,
+        "Epochs": f"{len(history)} trained, {saved}" if len(history) else saved,
+        "Test accuracy": percent(_accuracy(history, max(run.epochs, default=None))),
+        "OOD sets": ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items())
+        or "none",
+    }
+    return "  \n".join(f"**{name}** {plain(value)}" for name, value in lines.items())
+
+
+def _story(trend: RunTrend, score: str | None) -> str:
+    """What happened over the epochs, in one sentence."""
+    epochs = trend.nc1.epochs
+    lines = [("NC1", trend.nc1, number)]
+    lines += [(series.name, series, lambda value: f"{value:.2f}") for series in trend.auroc]
+    parts = [
+        f"{name} {_movement(series.values[0], series.values[-1], words)}"
+        for name, series, words in lines
+    ]
+    when = f"From epoch {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"At epoch {epochs[0]}"
+    by = f" ({detector.label(score)})" if trend.auroc else ""
+    return plain(f"{when}, {'; '.join(parts)}{by}.")
+
+
+def _movement(first: float, last: float, words: Callable[[float], str]) -> str:
+    if words(first) == words(last):
+        return f"is {words(last)}"
+    return f"{'fell' if last < first else 'rose'} from {words(first)} to {words(last)}"
+
+
+def _link(target: Page, run: Run) -> None:
+    def follow() -> None:
+        st.session_state["run"] = run.name
+
+    key = f"_open_{target.title}_{run.name}"
+    if st.button(target.title, icon=target.icon, key=key, on_click=follow, width="stretch"):
+        # An empty mapping, because None would refuse to clear parameters bound to controls.
+        st.switch_page(target.path, query_params={})

@@ -1,0 +1,101 @@
+"""The shell around every page: title, navigation, shared sidebar, and what happens on errors."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import streamlit as st
+
+from ncviz.errors import NcvizError
+from ncviz.store import Run, checkpoints_root
+from ncviz.ui import brand, components, controls, loaders
+from ncviz.ui.navigation import PAGES, Page
+from ncviz.ui.view import View
+
+_log = logging.getLogger(__name__)
+
+
+def show(page: Page, body: Callable[[View], None]) -> None:
+    """Draw `page`: `body` gets the view and adds its own controls to the sidebar."""
+    st.set_page_config(page_title=f"{page.title} · ncviz", page_icon=brand.ICON, layout="wide")
+    loaders.look_again()
+    _navigation()
+    st.title(page.question, anchor=False)
+    with readable_errors():
+        view = _choose_view()
+        if view is not None:
+            body(view)
+            with st.sidebar:
+                components.choose_export()
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Show an error in one sentence; a reader never sees a traceback."""
+    try:
+        yield
+    except NcvizError as error:
+        st.error(components.plain(error), icon=":material/error:")
+    except Exception:
+        _log.exception("A page failed")
+        st.error(
+            "This page could not be drawn. What went wrong is in the log of the server, in the "
+            "terminal it was started from.",
+            icon=":material/error:",
+        )
+
+
+def _navigation() -> None:
+    st.logo(brand.LOGO, size="large", icon_image=brand.ICON)
+    with st.sidebar:
+        for page in PAGES:
+            st.page_link(page.path, label=page.title, icon=page.icon)
+
+
+def _choose_view() -> View | None:
+    """The shared part of the sidebar; says what to do where there is nothing to choose."""
+    listing = loaders.listing()
+    runs = {name: run for name, run in listing.runs.items() if run.epochs}
+    if runs:
+        with st.sidebar:
+            return controls.choose_view(runs, default=_evaluated(runs))
+    _explain_nothing(listing)
+    return None
+
+
+def _evaluated(runs: Mapping[str, Run]) -> str | None:
+    """The first run with results: an empty page is no way to start."""
+    sound = (name for name, run in runs.items() if loaders.is_sound(run))
+    return next((name for name in sound if len(loaders.collapse_table(runs[name]))), None)
+
+
+def _explain_nothing(listing: loaders.Listing) -> None:
+    folder = components.plain(checkpoints_root().resolve())
+    if listing.runs:
+        name = next(iter(listing.runs))
+        components.empty_state(
+            f"The runs in {folder} have no saved epoch yet. Wait until the training has saved one, "
+            "then reload this page; an interrupted training goes on with:",
+            f"python scripts/train.py RECIPE --run {shlex.quote(name)} --resume",
+        )
+    else:
+        components.empty_state(
+            f"There is no run yet in {folder}. These commands train a small network on "
+            "scikit-learn's digits in about two minutes, without a download:",
+            "python scripts/train.py digits --run digits",
+            "python scripts/extract.py digits",
+            "python scripts/evaluate.py digits",
+        )
+    report_problems(listing)
+
+
+def report_problems(listing: loaders.Listing) -> None:
+    """Runs that cannot be opened, with the reason."""
+    for name, error in listing.problems.items():
+        st.warning(
+            f"The run {components.plain(name)} cannot be opened. {components.plain(error)}",
+            icon=":material/warning:",
+        )

@@ -1,0 +1,47 @@
+"""Picking lines and numbers out of the tables of results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ncviz.figures import Series
+from ncviz.figures.theme import ID_STYLE, Style
+
+
+def metric_series(
+    table: pd.DataFrame,
+    layer: str,
+    metric: str,
+    *,
+    set_name: str = "",
+    name: str = "",
+    style: Style = ID_STYLE,
+) -> Series:
+    """A collapse metric over epochs; empty where it was not measured."""
+    rows = table[
+        (table["layer"] == layer) & (table["metric"] == metric) & (table["set"] == set_name)
+    ]
+    return Series(name or metric, rows["epoch"].to_numpy(), _numbers(rows["value"]), style)
+
+
+def auroc_series(
+    table: pd.DataFrame, layer: str, detector: str | None, group: str, style: Style
+) -> Series:
+    """Mean AUROC of a detector over the OOD sets of a group, over epochs."""
+    rows = table[
+        (table["layer"] == layer) & (table["detector"] == detector) & (table["group"] == group)
+    ]
+    means = rows.groupby("epoch")["auroc"].mean()
+    return Series(f"AUROC on {group} OOD", means.index.to_numpy(), _numbers(means), style)
+
+
+def at_epoch(series: Series, epoch: int | None) -> float | None:
+    """The value of a line at an epoch, None where there is none."""
+    found = np.flatnonzero(series.epochs == epoch)
+    value = float(series.values[found[0]]) if len(found) else np.nan
+    return value if np.isfinite(value) else None
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)

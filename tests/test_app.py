@@ -1,0 +1,444 @@
+"""The app's pages in every state of the checkpoints folder, without a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import make_run
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
+PAGES = (None, COLLAPSE, SCORES)
+SPEC_BUDGET = 350_000
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    """A checkpoints folder with two runs that have everything; no test may change it."""
+    folder = tmp_path_factory.mktemp("good")
+    make_run(folder, "cats", layers=("encoder", "projector"), superclasses="abab")
+    make_run(folder, "dogs", epochs=(2, 4, 30), ood_sets={"noise": "far", "patches": "near"})
+    return folder
+
+
+@pytest.fixture
+def open_app(monkeypatch):
+    """Open a page of the app on a checkpoints folder, with values in the URL."""
+
+    def open_page(checkpoints: Path, page: str | None = None, **url: str | list[str]) -> AppTest:
+        monkeypatch.setenv("NCVIZ_CHECKPOINTS", str(checkpoints))
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in url.items():
+            app.query_params[name] = value
+        if page is not None:
+            app.switch_page(page)
+        return app.run()
+
+    return open_page
+
+
+def charts(app: AppTest) -> dict[str, dict]:
+    """The figures on a page by title."""
+    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    return {figure["layout"]["title"]["text"]: figure for figure in figures}
+
+
+def words(app: AppTest) -> str:
+    """Everything a page says."""
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.warning, app.error, app.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def healthy(app: AppTest) -> AppTest:
+    """Fails the test if the page shows an exception or an error."""
+    assert not app.exception, app.exception
+    assert not app.error, [error.value for error in app.error]
+    return app
+
+
+def no_folder(root: Path) -> Path:
+    return root / "missing"
+
+
+def empty_folder(root: Path) -> Path:
+    return root
+
+
+def no_epoch(root: Path) -> Path:
+    run = make_run(root, "young", features=False)
+    for head in run.path.glob("epochs/*/head*"):
+        head.unlink()
+    return root
+
+
+def no_results(root: Path) -> Path:
+    make_run(root, "young", results=False)
+    return root
+
+
+def no_statistics(root: Path) -> Path:
+    make_run(root, "young", features=False)
+    return root
+
+
+def no_ood_sets(root: Path) -> Path:
+    make_run(root, "alone", ood_sets={})
+    return root
+
+
+def one_epoch(root: Path) -> Path:
+    make_run(root, "short", epochs=(7,))
+    return root
+
+
+def two_classes(root: Path) -> Path:
+    make_run(root, "pair", classes=("cat", "dog"))
+    return root
+
+
+def corrupt_beside_good(root: Path) -> Path:
+    make_run(root, "good", epochs=(1, 2))
+    (root / "broken").mkdir()
+    (root / "broken" / "run.json").write_text('{"format": 1, "na', encoding="utf-8")
+    return root
+
+
+def damaged_results(root: Path) -> Path:
+    run = make_run(root, "damaged", epochs=(1, 2))
+    for path in run.path.glob("epochs/0002/results/*"):
+        path.write_bytes(b"not what the name says")
+    return root
+
+
+STATES = (
+    no_folder,
+    empty_folder,
+    no_epoch,
+    no_results,
+    no_statistics,
+    no_ood_sets,
+    one_epoch,
+    two_classes,
+    corrupt_beside_good,
+)
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_every_page_opens_in_every_state(open_app, tmp_path, state):
+    folder = state(tmp_path)
+    for page in PAGES:
+        app = healthy(open_app(folder, page))
+        assert app.title[0].value.endswith("?")
+
+
+@pytest.mark.parametrize("state", [no_folder, empty_folder])
+def test_without_runs_every_page_says_how_to_make_one(open_app, tmp_path, state):
+    folder = state(tmp_path)
+    for page in PAGES:
+        app = open_app(folder, page)
+        assert "python scripts/train.py digits --run digits" in words(app)
+        assert "python scripts/evaluate.py digits" in words(app)
+        assert folder.name in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_results_every_page_says_how_to_make_them(open_app, tmp_path, page):
+    app = open_app(no_results(tmp_path), page)
+    assert "python scripts/evaluate.py young" in words(app)
+
+
+def test_without_results_the_geometry_is_shown_all_the_same(open_app, tmp_path):
+    app = open_app(no_results(tmp_path), COLLAPSE)
+    assert "Class means against the simplex ETF" in charts(app)
+
+
+def test_without_statistics_the_geometry_says_how_to_make_them(open_app, tmp_path):
+    app = open_app(no_statistics(tmp_path), COLLAPSE)
+    assert "python scripts/extract.py young" in words(app)
+
+
+def test_a_run_that_cannot_be_opened_is_named_with_its_reason(open_app, tmp_path):
+    app = healthy(open_app(corrupt_beside_good(tmp_path)))
+    (warning,) = app.warning
+    assert "broken" in warning.value
+    assert "run" in warning.value
+    assert app.selectbox(key="run").options == ["good"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_damaged_results_are_explained_without_a_traceback(open_app, tmp_path, page):
+    app = open_app(damaged_results(tmp_path), page)
+    assert not app.exception
+    assert app.error
+    assert all("Traceback" not in error.value for error in app.error)
+    assert "damaged" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_failure_nobody_foresaw_is_told_in_a_sentence(open_app, good, page, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("ncviz.store.Run.collapse", fail)
+    monkeypatch.setattr("ncviz.store.Run.detection", fail)
+    monkeypatch.setattr("ncviz.ui.loaders.stamp", lambda folder: f"fresh {page}")
+    app = open_app(good, page)
+    assert not app.exception
+    assert "log of the server" in app.error[0].value
+    assert "secret detail" not in words(app)
+
+
+HOSTILE = (
+    "../../etc/passwd",
+    "<script>alert(1)</script>",
+    "no-such-run",
+    "",
+    "%00",
+    "-1",
+    "999999",
+)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_an_unusable_url_falls_back_to_the_default(open_app, good, value):
+    names = ("run", "epoch", "layer", "detector", "sets", "compare", "cut", "accept", "score")
+    for page in PAGES:
+        app = healthy(open_app(good, page, **dict.fromkeys((*names, "order", "group"), value)))
+        assert app.selectbox(key="run").value == "cats"
+        assert app.select_slider(key="epoch").value == 9
+
+
+def test_a_url_chooses_run_epoch_and_layer(open_app, good):
+    app = open_app(good, COLLAPSE, run="cats", epoch="4", layer="projector", order="superclass")
+    assert "cats · epoch 4 · layer projector" in words(healthy(app)).replace("\\", "")
+    subtitles = {figure["layout"]["title"]["subtitle"]["text"] for figure in charts(app).values()}
+    assert subtitles == {"cats · epoch 4 · layer projector"}
+
+
+def test_hostile_names_on_disk_are_shown_letter_by_letter(open_app, tmp_path):
+    name = "![x](evil.example) <b>$y$**z**; ls"
+    make_run(tmp_path, name, classes=("<i>cat</i>", "**dog**", "a|b"), ood_sets={"<u>": "near"})
+    for page in PAGES:
+        app = healthy(open_app(tmp_path, page))
+        shown = [str(each.value) for kind in (app.markdown, app.caption) for each in kind]
+        assert not any("![x]" in text or "<b>" in text.replace("\\<", "") for text in shown)
+
+
+def test_commands_to_copy_quote_the_name_of_the_run(open_app, tmp_path):
+    make_run(tmp_path, "a; ls", results=False)
+    app = healthy(open_app(tmp_path, SCORES))
+    assert app.code[0].value.splitlines()[1] == "python scripts/evaluate.py 'a; ls'"
+
+
+def test_damaged_results_of_one_run_leave_the_others_to_be_seen(open_app, tmp_path):
+    make_run(tmp_path, "whole", epochs=(1, 2))
+    app = open_app(damaged_results(tmp_path))
+    assert app.selectbox(key="run").value == "whole"
+    assert "Collapse and OOD detection over epochs" in charts(app)
+    (error,) = app.error
+    assert "damaged" in error.value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_last_epoch_is_shown_first_and_stepping_changes_every_chart(open_app, good, page):
+    app = healthy(open_app(good, page))
+    assert app.select_slider(key="epoch").value == 9
+    before = charts(app)
+    app = healthy(app.button(key="_previous_epoch").click().run())
+    assert app.select_slider(key="epoch").value == 4
+    after = charts(app)
+    assert len(after) == len(before) >= 2
+    assert not {json.dumps(figure) for figure in after.values()} & {
+        json.dumps(figure) for figure in before.values()
+    }
+    app = healthy(app.button(key="_next_epoch").click().run())
+    assert charts(app) == before
+
+
+def test_the_buttons_end_with_the_epochs(open_app, good):
+    app = open_app(good)
+    assert app.button(key="_next_epoch").disabled
+    app = app.select_slider(key="epoch").set_value(1).run()
+    assert app.button(key="_previous_epoch").disabled
+    assert not app.button(key="_next_epoch").disabled
+
+
+def test_another_run_keeps_the_epoch_if_it_has_it_and_else_shows_its_last(open_app, good):
+    app = open_app(good)
+    app = healthy(app.selectbox(key="run").set_value("dogs").run())
+    assert app.select_slider(key="epoch").value == 30
+    app = app.select_slider(key="epoch").set_value(4).run()
+    app = healthy(app.selectbox(key="run").set_value("cats").run())
+    assert app.select_slider(key="epoch").value == 4
+    app = app.select_slider(key="epoch").set_value(1).run()
+    app = healthy(app.selectbox(key="run").set_value("dogs").run())
+    assert app.select_slider(key="epoch").value == 30
+
+
+def test_sets_of_another_run_do_not_linger(open_app, good):
+    app = open_app(good, SCORES, sets=["letters"])
+    assert app.multiselect(key="sets").value == ["letters"]
+    app = healthy(app.selectbox(key="run").set_value("dogs").run())
+    assert app.multiselect(key="sets").value == ["noise", "patches"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_figures_stay_within_their_budget(open_app, tmp_path, page):
+    names = [f"class number {at}" for at in range(100)]
+    groups = [f"superclass {at // 5}" for at in range(100)]
+    make_run(tmp_path, "large", classes=names, superclasses=groups, epochs=(1, 2), dim=32)
+    app = healthy(open_app(tmp_path, page, order="superclass"))
+    sizes = [len(chart.proto.spec) for chart in app.get("plotly_chart")]
+    assert max(sizes) < SPEC_BUDGET
+    assert sum(sizes) < 2 * SPEC_BUDGET
+
+
+def test_overview_tells_what_each_run_is_and_did(open_app, good):
+    app = healthy(open_app(good))
+    said = words(app).replace("\\", "")
+    assert "cats" in said
+    assert "4 classes" in said
+    assert "From epoch 1 to 9, NC1 fell from" in said
+    labels = [metric.label for metric in app.metric]
+    assert labels[:3] == ["Test accuracy", "AUROC near", "AUROC far"]
+
+
+def test_overview_card_opens_its_run_on_another_page(open_app, good):
+    app = open_app(good)
+    app = app.button(key="_open_OOD scores_dogs").click().run()
+    assert app.session_state["run"] == "dogs"
+
+
+def test_collapse_page_explains_each_metric_beside_its_chart(open_app, good):
+    app = healthy(open_app(good, COLLAPSE))
+    assert [metric.label.split()[0] for metric in app.metric] == ["NC1", "NC2", "NC3", "NC4", "NC5"]
+    assert "Papyan" in words(app)
+    assert len(app.latex) >= 4
+    app = healthy(app.button_group(key="group").set_value("NC5").run())
+    (title,) = (title for title in charts(app) if "mean |cos" in title)
+    assert [trace["name"] for trace in charts(app)[title]["data"]] == ["letters", "noise"]
+
+
+def test_collapse_page_orders_classes(open_app, good):
+    def order(app) -> list[str]:
+        return charts(app)["Class means against the simplex ETF"]["data"][0]["y"]
+
+    assert order(open_app(good, COLLAPSE)) == ["cat", "dog", "fox", "hen"]
+    assert order(open_app(good, COLLAPSE, order="superclass")) == ["cat", "fox", "dog", "hen"]
+    assert sorted(order(open_app(good, COLLAPSE, order="cluster"))) == ["cat", "dog", "fox", "hen"]
+    without = open_app(good, COLLAPSE, run="dogs")
+    assert without.button_group(key="order").options == ["name", "cluster"]
+
+
+def test_collapse_page_names_the_worst_pairs(open_app, good):
+    table = healthy(open_app(good, COLLAPSE)).dataframe[0].value
+    assert len(table) == 6
+    assert set(table["Class A"]) <= {"cat", "dog", "fox", "hen"}
+    excess = table["Above the ETF's"].abs().to_numpy()
+    assert (np.diff(excess) <= 1e-12).all()
+
+
+def threshold_of(app: AppTest) -> float:
+    (title,) = (title for title in charts(app) if ", cut at" in title)
+    return charts(app)[title]["layout"]["shapes"][0]["x0"]
+
+
+def test_the_threshold_moves_line_points_and_counts_together(open_app, good):
+    app = healthy(open_app(good, SCORES))
+    before = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.table[0].value
+    app = healthy(app.slider(key="accept").set_value(60.0).run())
+    after = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.table[0].value
+    assert after[0] > before[0]
+    assert after[1]["data"][-1] != before[1]["data"][-1]
+    accepted = [int(table["Accepted as ID"].iloc[0]) for table in (before[2], after[2])]
+    assert accepted == [46, 29]
+    assert (before[2]["Set"] == ["made (test)", "letters", "noise"]).all()
+
+
+@pytest.mark.parametrize("cut", ["ID", "OOD", "score"])
+def test_every_kind_of_threshold_works(open_app, good, cut):
+    app = healthy(open_app(good, SCORES, cut=cut, detector="MSP"))
+    assert np.isfinite(threshold_of(app))
+    if cut == "OOD":
+        rejected = app.table[0].value["Rejected as OOD"].astype(int)
+        assert rejected.iloc[1:].sum() >= 0.95 * 80
+
+
+def test_compared_detectors_join_curves_and_table(open_app, good):
+    app = healthy(open_app(good, SCORES, compare=["MSP", "NECO"], sets="noise", positive="OOD"))
+    roc = charts(app)["ROC: what a threshold lets in"]["data"]
+    lines = [trace for trace in roc if trace["mode"] == "lines"]
+    assert [line["name"].split(" · ")[0] for line in lines] == ["Energy", "MSP", "NECO"]
+    assert len({line["line"]["dash"] for line in lines}) == 3
+    assert len([trace for trace in roc if trace["mode"] == "markers"]) == 1
+    assert list(app.dataframe[0].value["Detector"]) == ["Energy", "MSP", "NECO"]
+    assert "Precision and recall of OOD" in charts(app)
+
+
+def test_both_conventions_of_fpr95_are_labelled(open_app, good):
+    columns = json.loads(healthy(open_app(good, SCORES)).dataframe[0].proto.columns)
+    labels = {column.get("label") for column in columns.values()}
+    assert {"FPR95 (ID positive)", "FPR95 (OOD positive)"} <= labels
+
+
+def test_a_score_that_ranks_the_wrong_way_round_is_flagged_and_not_flipped(open_app, tmp_path):
+    run = make_run(tmp_path, "upside-down", ood_scale=40.0)
+    detection = run.detection()
+    rows = detection[(detection["detector"] == "energy") & (detection["epoch"] == 9)]
+    assert (rows["auroc"] < 0.5).all()
+    app = healthy(open_app(tmp_path, SCORES))
+    (warning,) = app.warning
+    assert "ranks the wrong way round on these sets: letters (AUROC 0." in warning.value
+    app = healthy(app.multiselect(key="sets").set_value(["noise"]).run())
+    assert "ranks the wrong way round on this set: noise (AUROC 0." in app.warning[0].value
+    app = healthy(app.multiselect(key="sets").set_value(["letters", "noise"]).run())
+    shown = app.dataframe[0].value
+    np.testing.assert_allclose(shown["auroc"], rows["auroc"])
+    assert (shown["Remark"] == "ranks the wrong way round on this set").all()
+
+
+def test_no_set_chosen_is_told(open_app, good):
+    app = open_app(good, SCORES)
+    app = healthy(app.multiselect(key="sets").set_value([]).run())
+    assert "Choose at least one OOD set" in words(app)
+
+
+def test_new_results_are_shown_without_a_restart(open_app, tmp_path):
+    run = make_run(tmp_path, "growing", epochs=(1, 4, 9), results=False)
+    assert "python scripts/evaluate.py growing" in words(open_app(tmp_path, SCORES))
+    from ncviz.evaluation import evaluate
+
+    evaluate([run], progress=False)
+    assert "Energy scores" in " ".join(charts(healthy(open_app(tmp_path, SCORES))))
+
+
+def test_no_page_imports_torch(good):
+    program = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('app.py', default_timeout=60).run()\n"
+        f"for page in {PAGES[1:]!r}:\n"
+        "    assert not app.switch_page(page).run().exception\n"
+        "    assert app.get('plotly_chart')\n"
+        "heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(good), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_pages_on_disk_are_the_pages_in_the_sidebar():
+    from ncviz.ui.navigation import PAGES as LISTED
+
+    on_disk = {f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py")}
+    assert {page.path for page in LISTED} == on_disk | {"app.py"}

@@ -1,0 +1,302 @@
+"""The app in Chromium, as a reader uses it: links, keys, pages, addresses. Nothing is fetched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from made_runs import make_run
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
+]
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PAGES = {
+    "/": "What is here, and what should I look at first?",
+    "/Neural_collapse": "How collapsed is this network at this epoch?",
+    "/OOD_scores": "How well does this score tell known from unknown, and where would I cut?",
+}
+TIMEOUT = 60_000
+VIEWPORT = {"width": 1280, "height": 900}
+# Every chart of the page is drawn, and each says under its title that it shows this.
+CHARTS_SHOW = """([text, count]) => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  return plots.length >= count && plots.every(
+    plot => plot.layout && plot.layout.title.subtitle.text.includes(text));
+}"""
+CHARTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
+  plot => JSON.stringify([plot.layout.title, plot.layout.shapes, plot.data.map(
+    trace => [trace.name, trace.x, trace.y, trace.z].map(
+      values => ArrayBuffer.isView(values) ? [...values] : values))]))"""
+
+
+@pytest.fixture(scope="module")
+def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
+    """The real run `digits` beside the made run `cats`."""
+    folder = tmp_path_factory.mktemp("browser") / "checkpoints"
+    shutil.copytree(digits_checkpoints, folder)
+    make_run(folder, "cats", layers=("encoder", "projector"))
+    return folder
+
+
+@contextmanager
+def running_app(checkpoints: Path) -> Iterator[str]:
+    """A fresh server; its address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(checkpoints)}
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://localhost:{port}"
+    try:
+        _wait_until_healthy(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_until_healthy(address: str, server: subprocess.Popen) -> None:
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("the app did not start")
+
+
+@pytest.fixture
+def fresh_app(checkpoints) -> Iterator[str]:
+    """The address of a server that nobody has visited."""
+    with running_app(checkpoints) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def app(checkpoints) -> Iterator[str]:
+    with running_app(checkpoints) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def profile(chromium):
+    """A reader's browser, which keeps scripts and fonts from one tab to the next."""
+    return chromium.new_context(viewport=VIEWPORT)
+
+
+@pytest.fixture
+def reader(chromium, profile):
+    """Opens tabs; at the end no tab may have asked another machine or complained.
+
+    `stranger` opens it in a browser of its own that has seen nothing yet.
+    """
+    tabs, requests, complaints = [], [], []
+
+    def open_tab(address: str, *, stranger: bool = False):
+        context = chromium.new_context(viewport=VIEWPORT) if stranger else profile
+        tab = context.new_page()
+        tabs.append(tab)
+        tab.set_default_timeout(TIMEOUT)
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("websocket", lambda websocket: requests.append(websocket.url))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda message: _note(message, complaints))
+        tab.goto(address)
+        # The last thing that a page draws.
+        tab.get_by_text("Charts are saved as").wait_for()
+        return tab
+
+    yield open_tab
+    for tab in tabs:
+        tab.close()
+    hosts = {urlsplit(url).hostname for url in requests if not url.startswith(("data:", "blob:"))}
+    assert hosts <= {"localhost"}
+    assert not complaints
+
+
+def _note(message, complaints: list[str]) -> None:
+    # On a deep link Streamlit looks for its server below the page's own path first.
+    looking = "/_stcore/" in message.location.get("url", "") and "404" in message.text
+    if message.type == "error" and not looking:
+        complaints.append(message.text)
+
+
+def charts_show(tab, text: str, count: int = 2) -> list[str]:
+    """What every chart draws, once all of them show `text`."""
+    tab.wait_for_function(CHARTS_SHOW, arg=[text, count])
+    return tab.evaluate(CHARTS)
+
+
+def address_of(tab) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(tab.url).query)
+
+
+def wait_for_address(tab, **expected: str) -> None:
+    """Waits until the URL has these values; None: not in the URL, which means the default."""
+    tab.wait_for_function(
+        """expected => {
+          const query = new URLSearchParams(location.search);
+          return Object.entries(expected).every(([name, value]) => query.get(name) === value);
+        }""",
+        arg=expected,
+    )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_deep_link_opens_each_page_on_a_fresh_server(fresh_app, reader, path):
+    tab = reader(f"{fresh_app}{path}?run=digits&epoch=2")
+    tab.get_by_role("heading", name=PAGES[path]).wait_for()
+    if path == "/":
+        tab.get_by_role("heading", name="digits at epoch 2").wait_for()
+    else:
+        charts_show(tab, "digits · epoch 2")
+    assert address_of(tab) == {"run": ["digits"], "epoch": ["2"]}
+
+
+@pytest.mark.parametrize("path", ["/Neural_collapse", "/OOD_scores"])
+def test_arrow_keys_step_through_the_epochs_and_change_every_chart(app, reader, path):
+    tab = reader(f"{app}{path}?run=digits")
+    last = charts_show(tab, "epoch 6 ")
+    tab.keyboard.press("ArrowLeft")
+    before = charts_show(tab, "epoch 4 ", len(last))
+    assert all(one != other for one, other in zip(last, before, strict=True))
+    wait_for_address(tab, epoch="4")
+    tab.keyboard.press("ArrowRight")
+    assert charts_show(tab, "epoch 6 ", len(last)) == last
+    wait_for_address(tab, epoch=None)
+
+
+def test_arrow_keys_on_the_slider_step_once(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=digits")
+    charts_show(tab, "epoch 6 ")
+    tab.get_by_role("slider", name="Epoch").focus()
+    tab.keyboard.press("ArrowLeft")
+    charts_show(tab, "epoch 4 ")
+    tab.keyboard.press("ArrowLeft")
+    charts_show(tab, "epoch 2 ")
+
+
+def test_arrow_keys_move_the_mark_on_the_overview(app, reader):
+    tab = reader(f"{app}/?run=digits")
+    tab.get_by_role("heading", name="digits at epoch 6").wait_for()
+    tab.keyboard.press("ArrowLeft")
+    tab.get_by_role("heading", name="digits at epoch 4").wait_for()
+    tab.wait_for_function(
+        """() => [...document.querySelectorAll('.js-plotly-plot')].every(
+          plot => (plot.layout.shapes || []).some(shape => shape.x0 === 4 && shape.x1 === 4))"""
+    )
+
+
+def test_run_epoch_and_layer_follow_from_page_to_page(app, reader):
+    tab = reader(f"{app}/Neural_collapse?run=cats&layer=projector")
+    charts_show(tab, "cats · epoch 9 · layer projector")
+    tab.keyboard.press("ArrowLeft")
+    charts_show(tab, "cats · epoch 4 · layer projector")
+    tab.get_by_role("link", name="OOD scores").click()
+    charts_show(tab, "cats · epoch 4 · layer projector")
+    wait_for_address(tab, run=None, epoch="4", layer="projector")
+    tab.get_by_role("link", name="Overview").click()
+    tab.get_by_role("heading", name="cats at epoch 4").wait_for()
+    wait_for_address(tab, epoch="4", layer="projector")
+
+
+def test_choosing_a_run_shows_its_last_epoch(app, reader):
+    tab = reader(f"{app}/Neural_collapse?run=cats")
+    charts_show(tab, "cats · epoch 9")
+    tab.get_by_role("combobox", name="Run").click()
+    tab.get_by_role("option", name="digits").click()
+    charts_show(tab, "digits · epoch 6")
+    wait_for_address(tab, run="digits", epoch=None)
+
+
+def test_an_address_shows_the_same_to_another_reader(app, reader):
+    query = "run=digits&epoch=2&detector=MSP&sets=letters&sets=noise&cut=OOD&reject=80"
+    mine = reader(f"{app}/OOD_scores?{query}")
+    charts_show(mine, "epoch 2 ")
+    mine.keyboard.press("ArrowRight")
+    drawn = charts_show(mine, "epoch 4 ")
+    wait_for_address(mine, epoch="4", detector="MSP", cut="OOD", reject="80")
+    theirs = reader(mine.url, stranger=True)
+    assert charts_show(theirs, "epoch 4 ", len(drawn)) == drawn
+    assert address_of(theirs) == address_of(mine)
+    assert address_of(mine)["sets"] == ["letters", "noise"]
+
+
+def test_an_unusable_address_falls_back_without_a_word(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=../../etc&epoch=99&layer=<script>&detector=x&accept=abc")
+    charts_show(tab, "cats · epoch 9 · layer encoder")
+    assert tab.get_by_role("alert").count() == 0
+    assert not {"run", "epoch", "layer", "detector"} & address_of(tab).keys()
+
+
+def test_a_card_of_the_overview_opens_its_run_on_another_page(app, reader):
+    tab = reader(f"{app}/?run=cats")
+    tab.get_by_role("heading", name="cats at epoch 9").wait_for()
+    tab.get_by_role("button", name="Neural collapse").nth(1).click()
+    tab.get_by_role("heading", name=PAGES["/Neural_collapse"]).wait_for()
+    charts_show(tab, "digits · epoch")
+    wait_for_address(tab, run="digits")
+
+
+def test_further_definitions_are_drawn_when_asked_for(app, reader):
+    tab = reader(f"{app}/Neural_collapse?run=cats&group=NC2")
+    closed = charts_show(tab, "cats · epoch 9", 9)
+    tab.get_by_text("further definitions of NC2").click()
+    assert len(charts_show(tab, "cats · epoch 9", len(closed) + 5)) > len(closed) + 5
+
+
+def test_charts_follow_the_theme_of_the_reader(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=digits")
+    for scheme, colour in (("light", "#262730"), ("dark", "#f2f3f5")):
+        tab.emulate_media(color_scheme=scheme)
+        tab.reload()
+        tab.wait_for_function(
+            """colour => {
+              const plots = [...document.querySelectorAll('.js-plotly-plot')];
+              return plots.length >= 3 && plots.every(
+                plot => plot._fullLayout.font.color.toLowerCase() === colour);
+            }""",
+            arg=colour,
+        )
