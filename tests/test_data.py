@@ -23,6 +23,7 @@ from sklearn.datasets import load_digits
 
 from ncviz import data
 from ncviz.data import generated
+from ncviz.data.__main__ import catalogue
 from ncviz.errors import (
     CorruptFileError,
     InvalidArrayError,
@@ -996,3 +997,8 @@ def test_real_statistics_are_those_everybody_quotes_for_cifar100():
     mean, std = data.channel_mean_std(pixels)
     np.testing.assert_allclose(mean, (0.5071, 0.4865, 0.4409), atol=0.005)
     np.testing.assert_allclose(std, (0.2673, 0.2564, 0.2762), atol=0.005)
+
+
+def test_document_of_the_catalogue_is_what_the_command_prints():
+    document = Path(__file__).parents[1] / "docs" / "datasets.md"
+    assert document.read_text(encoding="utf-8") == catalogue() + "\n"
