@@ -70,6 +70,7 @@ def test_collapse_metrics_are_those_computed_by_hand(digits_run):
         for metrics in (
             collapse.measure(statistics, head),
             collapse.agreement(epoch.features("train"), statistics, head),
+            collapse.spread(epoch.features("train").features),
         )
         for metric, value in metrics.to_dict().items()
     }

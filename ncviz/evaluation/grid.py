@@ -134,6 +134,7 @@ class _Layer(NamedTuple):
 
 def _collapse_rows(layer: _Layer) -> Iterator[dict]:
     metrics = collapse.measure(layer.statistics, layer.head).to_dict()
+    metrics |= collapse.spread(layer.train.features).to_dict()
     if layer.head is not None:
         metrics |= collapse.agreement(layer.train, layer.statistics, layer.head).to_dict()
     yield from _rows(metrics, layer=layer.name, set="")
