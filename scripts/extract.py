@@ -11,7 +11,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.cli import run_script
-from ncviz.extraction import Sizes, extract
+from ncviz.extraction import Sizes, extract, measure_transfer
 from ncviz.store import open_run, run_folder
 
 
@@ -27,6 +27,8 @@ class Options:
     epochs: tuple[int, ...] | None = None
     """saved epochs to extract (default: all with weights)"""
     samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)
+    transfer: bool = False
+    """also measure transfer to the labelled OOD sets that have a train split: probe, class means"""
     data_root: Path | None = None
     """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
     checkpoints: Path | None = None
@@ -56,6 +58,15 @@ def main() -> None:
         device=options.device,
         workers=options.workers,
     )
+    if options.transfer:
+        measured = measure_transfer(
+            run,
+            epochs=options.epochs,
+            data_root=options.data_root,
+            device=options.device,
+            workers=options.workers,
+        )
+        print(f"Transfer measured on {', '.join(measured)}")
     sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items()) or "none"
     print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; OOD sets: {sets}")
     print(f"Next: python scripts/evaluate.py {run.name}")

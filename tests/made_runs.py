@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
+from ncviz.embedding import etf_view, pca_view
+from ncviz.errors import InvalidArrayError, MissingDataError
 from ncviz.evaluation import evaluate
 from ncviz.store import Epoch, Run, write
 
@@ -98,3 +101,49 @@ def _extract(
         points = rng.normal(scale=ood_scale, size=(40, directions.shape[1]))
         arrays = {layer: points.astype(np.float32) for layer in run.layers}
         write.save_features(epoch, f"{name}/test", arrays | {"labels": np.zeros(40, np.int64)}, {})
+
+
+def add_samples(run: Run) -> pd.DataFrame:
+    """Writes and returns the list of samples: the training set's come first, and are not mapped."""
+    parts = []
+    for name in (f"{run.id_set}/train", *mapped_sets(run)):
+        labels = run.epoch(run.epochs[-1]).features(name, run.layers[0]).labels
+        index = np.arange(len(labels))
+        parts.append(pd.DataFrame({"set": name, "index": index, "label": labels, "key": ""}))
+    samples = pd.concat(parts, ignore_index=True)
+    write.save_samples(run, samples)
+    return samples
+
+
+def add_maps(run: Run, *, epochs: Sequence[int] | None = None) -> None:
+    """Maps without UMAP, which compiles for a minute: the PCA view with its axes swapped."""
+    try:
+        samples = run.samples
+    except MissingDataError:
+        samples = add_samples(run)
+    found = [np.flatnonzero(samples["set"] == name) for name in mapped_sets(run)]
+    rows = np.concatenate(found).astype(np.int32)
+    last = run.epoch(run.epochs[-1])
+    for number in epochs or run.epochs:
+        epoch = run.epoch(number)
+        points = {}
+        for layer in run.layers:
+            features = mapped_features(epoch, layer)
+            pca = pca_view(mapped_features(last, layer)).project(features)
+            points[layer] = {"umap": np.ascontiguousarray(pca[:, ::-1]), "pca": pca}
+            try:
+                points[layer]["etf"] = etf_view(last.statistics(layer)).project(features)
+            except InvalidArrayError:
+                continue  # two classes have no plane of class means
+        write.save_maps(epoch, rows, points, epoch.results_inputs())
+
+
+def mapped_sets(run: Run) -> list[str]:
+    """The sets that maps show, in their order."""
+    return [f"{run.id_set}/test", *(f"{name}/test" for name in run.ood_sets)]
+
+
+def mapped_features(epoch: Epoch, layer: str) -> np.ndarray:
+    """Features of all samples of the mapped sets, one set after the other."""
+    sets = mapped_sets(epoch.run)
+    return np.concatenate([epoch.features(name, layer).features for name in sets])

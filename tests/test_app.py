@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import make_run
+from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
-PAGES = (None, COLLAPSE, SCORES)
+EMBEDDINGS = "pages/3_Embeddings.py"
+CHART_PAGES = (None, COLLAPSE, SCORES)
+PAGES = (*CHART_PAGES, EMBEDDINGS)
 SPEC_BUDGET = 350_000
 
 
@@ -23,8 +25,9 @@ SPEC_BUDGET = 350_000
 def good(tmp_path_factory) -> Path:
     """A checkpoints folder with two runs that have everything; no test may change it."""
     folder = tmp_path_factory.mktemp("good")
-    make_run(folder, "cats", layers=("encoder", "projector"), superclasses="abab")
-    make_run(folder, "dogs", epochs=(2, 4, 30), ood_sets={"noise": "far", "patches": "near"})
+    add_maps(make_run(folder, "cats", layers=("encoder", "projector"), superclasses="abab"))
+    sets = {"noise": "far", "patches": "near"}
+    add_maps(make_run(folder, "dogs", epochs=(2, 4, 30), ood_sets=sets))
     return folder
 
 
@@ -89,17 +92,22 @@ def no_statistics(root: Path) -> Path:
 
 
 def no_ood_sets(root: Path) -> Path:
-    make_run(root, "alone", ood_sets={})
+    add_maps(make_run(root, "alone", ood_sets={}))
+    return root
+
+
+def no_maps(root: Path) -> Path:
+    make_run(root, "unmapped")
     return root
 
 
 def one_epoch(root: Path) -> Path:
-    make_run(root, "short", epochs=(7,))
+    add_maps(make_run(root, "short", epochs=(7,)))
     return root
 
 
 def two_classes(root: Path) -> Path:
-    make_run(root, "pair", classes=("cat", "dog"))
+    add_maps(make_run(root, "pair", classes=("cat", "dog")))
     return root
 
 
@@ -124,6 +132,7 @@ STATES = (
     no_results,
     no_statistics,
     no_ood_sets,
+    no_maps,
     one_epoch,
     two_classes,
     corrupt_beside_good,
@@ -209,6 +218,7 @@ HOSTILE = (
 @pytest.mark.parametrize("value", HOSTILE)
 def test_an_unusable_url_falls_back_to_the_default(open_app, good, value):
     names = ("run", "epoch", "layer", "detector", "sets", "compare", "cut", "accept", "score")
+    names += ("map", "colour", "classes")
     for page in PAGES:
         app = healthy(open_app(good, page, **dict.fromkeys((*names, "order", "group"), value)))
         assert app.selectbox(key="run").value == "cats"
@@ -224,7 +234,10 @@ def test_a_url_chooses_run_epoch_and_layer(open_app, good):
 
 def test_hostile_names_on_disk_are_shown_letter_by_letter(open_app, tmp_path):
     name = "![x](evil.example) <b>$y$**z**; ls"
-    make_run(tmp_path, name, classes=("<i>cat</i>", "**dog**", "a|b"), ood_sets={"<u>": "near"})
+    run = make_run(
+        tmp_path, name, classes=("<i>cat</i>", "**dog**", "a|b"), ood_sets={"<u>": "near"}
+    )
+    add_maps(run)
     for page in PAGES:
         app = healthy(open_app(tmp_path, page))
         shown = [str(each.value) for kind in (app.markdown, app.caption) for each in kind]
@@ -246,7 +259,7 @@ def test_damaged_results_of_one_run_leave_the_others_to_be_seen(open_app, tmp_pa
     assert "damaged" in error.value
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", CHART_PAGES)
 def test_the_last_epoch_is_shown_first_and_stepping_changes_every_chart(open_app, good, page):
     app = healthy(open_app(good, page))
     assert app.select_slider(key="epoch").value == 9
@@ -289,7 +302,7 @@ def test_sets_of_another_run_do_not_linger(open_app, good):
     assert app.multiselect(key="sets").value == ["noise", "patches"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", CHART_PAGES)
 def test_figures_stay_within_their_budget(open_app, tmp_path, page):
     names = [f"class number {at}" for at in range(100)]
     groups = [f"superclass {at // 5}" for at in range(100)]
@@ -404,6 +417,107 @@ def test_a_score_that_ranks_the_wrong_way_round_is_flagged_and_not_flipped(open_
     assert (shown["Remark"] == "ranks the wrong way round on this set").all()
 
 
+def drawn(app: AppTest) -> tuple[dict, bytes]:
+    """What the map's two elements send: how to draw, and the points of all epochs."""
+    view, points = (element.proto for element in app.get("bidi_component"))
+    return json.loads(view.json), points.bytes
+
+
+def frames_of(packed: bytes) -> dict:
+    """The header of the packed points."""
+    return json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
+
+
+def test_maps_show_both_layers_with_their_nc1(open_app, good):
+    view, packed = drawn(healthy(open_app(good, EMBEDDINGS, run="cats", epoch="4")))
+    header = frames_of(packed)
+    assert view["token"] == header["token"]
+    assert (view["run"], view["epoch"]) == ("cats", 4)
+    assert header["layers"] == ["encoder", "projector"]
+    assert header["epochs"] == [1, 4, 9]
+    assert all(value > 0 for row in header["nc1"] for value in row)
+    assert "NC1 of the encoder is" in view["alt"]
+    assert "NC1 of the projector is" in view["alt"]
+
+
+def test_a_step_sends_the_points_once_and_only_the_view_anew(open_app, good):
+    app = healthy(open_app(good, EMBEDDINGS))
+    view, packed = drawn(app)
+    app = healthy(app.button(key="_previous_epoch").click().run())
+    after, same = drawn(app)
+    assert same == packed
+    assert (view["epoch"], after["epoch"]) == (9, 4)
+    assert after["token"] == view["token"]
+
+
+def test_a_run_without_projector_says_why_there_is_one_panel(open_app, good):
+    app = healthy(open_app(good, EMBEDDINGS, run="dogs"))
+    assert frames_of(drawn(app)[1])["layers"] == ["encoder"]
+    assert "has no projector" in app.info[0].value
+    assert not healthy(open_app(good, EMBEDDINGS, run="cats")).info
+
+
+def test_epochs_without_maps_say_how_to_make_them(open_app, tmp_path):
+    run = make_run(tmp_path, "half; ls")
+    app = healthy(open_app(tmp_path, EMBEDDINGS))
+    assert app.code[0].value == "python scripts/embed.py 'half; ls'"
+    add_maps(run, epochs=(1, 4))
+    app = healthy(open_app(tmp_path, EMBEDDINGS))
+    assert app.code[0].value == "python scripts/embed.py 'half; ls'"
+    app = healthy(app.button(key="_previous_epoch").click().run())
+    assert frames_of(drawn(app)[1])["epochs"] == [1, 4]
+
+
+@pytest.mark.parametrize("colour", ["class", "ID/OOD", "correctness", "score"])
+@pytest.mark.parametrize("kind", ["UMAP", "PCA", "class means"])
+def test_the_url_chooses_map_and_colours(open_app, good, kind, colour):
+    app = open_app(good, EMBEDDINGS, map=kind, colour=colour, detector="MSP")
+    view, packed = drawn(healthy(app))
+    assert view["colour"] == colour
+    assert view["detector"] == "MSP"
+    assert view["title"].split()[0] == kind.split()[0].replace("class", "Class-mean")
+    assert frames_of(packed)["arrays"]["scores"][2] == 3 * (48 + 80)
+
+
+def test_chosen_classes_alone_have_colours_and_none_means_all(open_app, good):
+    app = healthy(open_app(good, EMBEDDINGS, classes=["dog", "hen"]))
+    assert [colour is not None for colour in drawn(app)[0]["colours"]] == [False, True, False, True]
+    app = healthy(app.multiselect(key="classes").set_value([]).run())
+    assert None not in drawn(app)[0]["colours"]
+
+
+def test_two_classes_have_no_plane_of_class_means(open_app, tmp_path):
+    app = healthy(open_app(two_classes(tmp_path), EMBEDDINGS))
+    assert app.button_group(key="map").options == ["UMAP", "PCA"]
+
+
+def test_maps_without_scores_are_drawn_and_say_how_to_make_scores(open_app, tmp_path):
+    add_maps(make_run(tmp_path, "young", results=False))
+    header = frames_of(drawn(healthy(open_app(tmp_path, EMBEDDINGS)))[1])
+    assert header["nc1"] == [[None]] * 3
+    assert "scores" not in header["arrays"]
+    app = healthy(open_app(tmp_path, EMBEDDINGS, colour="score"))
+    assert "python scripts/evaluate.py young" in words(app)
+
+
+def test_all_epochs_of_a_map_stay_within_their_budget(open_app, tmp_path):
+    names = [f"class number {at}" for at in range(100)]
+    run = make_run(
+        tmp_path,
+        "large",
+        classes=names,
+        epochs=range(1, 11),
+        layers=("encoder", "projector"),
+        dim=16,
+    )
+    add_maps(run)
+    view, packed = drawn(healthy(open_app(tmp_path, EMBEDDINGS)))
+    samples = frames_of(packed)["samples"]
+    assert samples == 100 * 12 + 80
+    assert len(packed) < 10 * samples * (2 * 2 * 2 + 2 + 4 + 1) + 20_000
+    assert len(json.dumps(view)) < 10_000
+
+
 def test_no_set_chosen_is_told(open_app, good):
     app = open_app(good, SCORES)
     app = healthy(app.multiselect(key="sets").set_value([]).run())
@@ -426,7 +540,7 @@ def test_no_page_imports_torch(good):
         "app = AppTest.from_file('app.py', default_timeout=60).run()\n"
         f"for page in {PAGES[1:]!r}:\n"
         "    assert not app.switch_page(page).run().exception\n"
-        "    assert app.get('plotly_chart')\n"
+        "    assert app.get('plotly_chart') or app.get('bidi_component')\n"
         "heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )

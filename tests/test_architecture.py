@@ -17,7 +17,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {"arrays", "definitions", "errors", "linalg"}
-SCIENCE = BASE | {"collapse", "detectors", "embedding", "metrics", "transfer"}
+SCIENCE = BASE | {"collapse", "correlation", "detectors", "embedding", "metrics", "transfer"}
 SCREEN = SCIENCE | {"store", "figures"}
 BATCH = SCIENCE | {"store", "data", "inference", "models"}
 ALLOWED = {
@@ -30,6 +30,7 @@ ALLOWED = {
     "detectors": BASE,
     "embedding": BASE,
     "metrics": BASE,
+    "correlation": BASE,
     "transfer": BASE,
     "store": BASE,
     "data": {"errors"},

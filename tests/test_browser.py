@@ -16,7 +16,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from made_runs import make_run
+from made_runs import add_maps, make_run
+
+from ncviz.store import open_run
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -40,7 +42,10 @@ PAGES = {
     "/": "What is here, and what should I look at first?",
     "/Neural_collapse": "How collapsed is this network at this epoch?",
     "/OOD_scores": "How well does this score tell known from unknown, and where would I cut?",
+    "/Embeddings": "What does the network see?",
 }
+MARKUP = "<img src=x onerror=alert(1)>"
+STRANGE = {"<b>bold": "near"}
 TIMEOUT = 60_000
 VIEWPORT = {"width": 1280, "height": 900}
 # Every chart of the page is drawn, and each says under its title that it shows this.
@@ -57,10 +62,12 @@ CHARTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
 
 @pytest.fixture(scope="module")
 def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
-    """The real run `digits` beside the made run `cats`."""
+    """The real run `digits` beside the made runs `cats` and `zoo`, whose names are markup."""
     folder = tmp_path_factory.mktemp("browser") / "checkpoints"
     shutil.copytree(digits_checkpoints, folder)
-    make_run(folder, "cats", layers=("encoder", "projector"))
+    add_maps(open_run(folder / "digits"))
+    add_maps(make_run(folder, "cats", layers=("encoder", "projector")))
+    add_maps(make_run(folder, "zoo", classes=(f"{MARKUP}1", f"{MARKUP}2", "eel"), ood_sets=STRANGE))
     return folder
 
 
@@ -71,6 +78,7 @@ def running_app(checkpoints: Path) -> Iterator[str]:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command += ["--server.headless", "true"]  # no window on a developer's screen
     environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(checkpoints)}
     server = subprocess.Popen(
         command,
@@ -169,6 +177,29 @@ def charts_show(tab, text: str, count: int = 2) -> list[str]:
     return tab.evaluate(CHARTS)
 
 
+def map_shows(tab, epoch: int) -> list[str]:
+    """What each panel of the map draws, once the points have come to rest at `epoch`."""
+    tab.locator(f'.root[data-epoch="{epoch}"]:not([data-moving])').wait_for()
+    panels = tab.locator(".plot canvas").all()
+    return [panel.evaluate("canvas => canvas.toDataURL()") for panel in panels]
+
+
+def place_of(tab, sample: int) -> tuple[float, float]:
+    """Where a sample of the map is in the first panel, in pixels of the window."""
+    return tuple(
+        tab.locator(".root").evaluate(
+            """(root, sample) => {
+              const chart = root.parentNode.ncviz;
+              const lens = chart.panels[0].lens();
+              const box = chart.panels[0].canvas.getBoundingClientRect();
+              const [x, y] = chart.now.subarray(2 * sample, 2 * sample + 2);
+              return [box.x + lens.x(x), box.y + lens.y(y)];
+            }""",
+            sample,
+        )
+    )
+
+
 def address_of(tab) -> dict[str, list[str]]:
     return parse_qs(urlsplit(tab.url).query)
 
@@ -190,6 +221,9 @@ def test_a_deep_link_opens_each_page_on_a_fresh_server(fresh_app, reader, path):
     tab.get_by_role("heading", name=PAGES[path]).wait_for()
     if path == "/":
         tab.get_by_role("heading", name="digits at epoch 2").wait_for()
+    elif path == "/Embeddings":
+        map_shows(tab, 2)
+        tab.get_by_text("digits · epoch 2 · layer encoder", exact=True).wait_for()
     else:
         charts_show(tab, "digits · epoch 2")
     assert address_of(tab) == {"run": ["digits"], "epoch": ["2"]}
@@ -285,6 +319,118 @@ def test_further_definitions_are_drawn_when_asked_for(app, reader):
     closed = charts_show(tab, "cats · epoch 9", 9)
     tab.get_by_text("further definitions of NC2").click()
     assert len(charts_show(tab, "cats · epoch 9", len(closed) + 5)) > len(closed) + 5
+
+
+def test_arrow_keys_move_the_points_of_both_layers(app, reader):
+    tab = reader(f"{app}/Embeddings?run=cats")
+    last = map_shows(tab, 9)
+    assert len(last) == 2
+    tab.get_by_text("encoder · NC1").wait_for()
+    tab.keyboard.press("ArrowLeft")
+    before = map_shows(tab, 4)
+    assert all(one != other for one, other in zip(last, before, strict=True))
+    tab.get_by_text("cats · epoch 4 · layers encoder and projector", exact=True).wait_for()
+    wait_for_address(tab, epoch="4")
+    tab.keyboard.press("ArrowRight")
+    assert map_shows(tab, 9) == last
+    wait_for_address(tab, epoch=None)
+
+
+def test_zoom_and_the_clicked_sample_stay_while_stepping(app, reader):
+    tab = reader(f"{app}/Embeddings?run=digits")
+    map_shows(tab, 6)
+    tab.mouse.move(*place_of(tab, 7))
+    tab.mouse.wheel(0, -400)
+    root = tab.locator(".root")
+    zoom = root.get_attribute("data-zoom")
+    assert float(zoom) > 2
+    tab.mouse.click(*place_of(tab, 7))
+    picked = root.get_attribute("data-picked")
+    assert picked
+    for epoch in (4, 2, 1):
+        tab.keyboard.press("ArrowLeft")
+        map_shows(tab, epoch)
+        assert root.get_attribute("data-zoom") == zoom
+        assert root.get_attribute("data-picked") == picked
+    tab.get_by_role("button", name="Reset zoom").click()
+    assert float(root.get_attribute("data-zoom")) == 1
+
+
+def test_dragging_moves_the_map_and_clicks_nothing(app, reader):
+    tab = reader(f"{app}/Embeddings?run=digits")
+    map_shows(tab, 6)
+    x, y = place_of(tab, 7)
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    tab.mouse.move(x + 40, y + 25, steps=4)
+    tab.mouse.up()
+    moved = place_of(tab, 7)
+    assert moved == pytest.approx((x + 40, y + 25), abs=1)
+    assert not tab.locator(".root").get_attribute("data-picked")
+
+
+def test_play_moves_the_epoch_of_the_page(app, reader):
+    tab = reader(f"{app}/Embeddings?run=cats&epoch=1")
+    map_shows(tab, 1)
+    tab.get_by_role("button", name="Speed 1").click()
+    tab.get_by_role("button", name="Play").click()
+    map_shows(tab, 4)
+    wait_for_address(tab, epoch="4")
+    map_shows(tab, 9)
+    wait_for_address(tab, epoch=None)
+    tab.get_by_role("button", name="Play").wait_for()
+    tab.get_by_text("cats · epoch 9, 3 of 3 saved epochs").wait_for()
+
+
+def test_the_points_of_all_epochs_are_sent_once(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=digits")
+    charts_show(tab, "epoch 6 ")
+    received = []
+    tab.on(
+        "websocket", lambda socket: socket.on("framereceived", lambda data: _add(received, data))
+    )
+    tab.goto(f"{app}/Embeddings?run=digits")
+    map_shows(tab, 6)
+    opened = sum(received)
+    received.clear()
+    for epoch in (4, 2):
+        tab.keyboard.press("ArrowLeft")
+        map_shows(tab, epoch)
+    assert sum(received) / 2 < opened / 2
+
+
+def _add(received: list[int], data) -> None:
+    received.append(len(data))
+
+
+def test_names_under_the_pointer_are_text(app, reader):
+    tab = reader(f"{app}/Embeddings?run=zoo")
+    map_shows(tab, 9)
+    tab.mouse.move(*place_of(tab, 0))
+    tip = tab.locator(".tip")
+    tip.wait_for()
+    assert f"is {MARKUP}1" in tip.inner_text()
+    assert "made/test · known (ID)" in tip.inner_text()
+    assert "Energy" in tip.inner_text()
+    tab.get_by_text("near OOD: <b>bold").wait_for()
+    assert tab.locator(".root img, .root b").count() == 0
+
+
+def test_the_map_follows_the_theme_of_the_reader(app, reader):
+    tab = reader(f"{app}/Embeddings?run=cats")
+    for scheme, page in (("light", [255, 255, 255, 255]), ("dark", [14, 17, 23, 255])):
+        tab.emulate_media(color_scheme=scheme)
+        tab.reload()
+        map_shows(tab, 9)
+        corner = "canvas => [...canvas.getContext('2d').getImageData(2, 2, 1, 1).data]"
+        assert tab.locator(".plot canvas").first.evaluate(corner) == page
+
+
+def test_the_map_is_told_in_words(app, reader):
+    tab = reader(f"{app}/Embeddings?run=cats&colour=score")
+    map_shows(tab, 9)
+    told = tab.get_by_role("img", name="128 samples of cats at epoch 9, coloured by Energy score")
+    told.wait_for()
 
 
 def test_charts_follow_the_theme_of_the_reader(app, reader):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from ncviz.collapse import METRICS
+from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
+from ncviz.transfer import DEFINITIONS
 
 WRONG_WAY = "!"
 
@@ -22,7 +24,21 @@ def as_text(run: Run, epoch: int | None = None) -> str:
         detection = detection[detection["layer"] == layer]
         if len(detection):
             parts += _detection_parts(detection, layer)
-    return "\n".join(parts)
+    return "\n".join(parts + _transfer_parts(saved))
+
+
+def _transfer_parts(epoch: Epoch) -> list[str]:
+    try:
+        table = epoch.transfer()
+    except MissingDataError:
+        return []  # it takes forward passes: extraction measures it when asked to
+    parts = []
+    for metric, info in DEFINITIONS.items():
+        errors = table.pivot(index="layer", columns="set", values=metric)
+        errors = errors.loc[table["layer"].unique(), table["set"].unique()]
+        text = errors.rename_axis(index=None, columns=None).to_string(float_format="{:.4f}".format)
+        parts += ["", f"{info.label} (lower is better):", text]
+    return parts
 
 
 def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
@@ -43,6 +59,7 @@ def as_json(run: Run) -> dict:
         "run": run.name,
         "collapse": run.collapse().to_dict("records"),
         "detection": run.detection().to_dict("records"),
+        "transfer": run.transfer().to_dict("records"),
     }
 
 

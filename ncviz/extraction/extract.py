@@ -66,7 +66,7 @@ def extract(
         file is complete or absent; the same call again goes on where this one stopped.
     """
     where = choose_device(device)
-    chosen = _choose_epochs(run, epochs)
+    chosen = choose_epochs(run, epochs)
     load = {
         "root": data_root,
         "download": download,
@@ -102,7 +102,8 @@ def extract(
     return run
 
 
-def _choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
+def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
+    """The epochs asked for, or all that have weights, of which there must be one."""
     if epochs is not None:
         return [run.epoch(number) for number in sorted(set(epochs))]
     chosen = [epoch for epoch in map(run.epoch, run.epochs) if epoch.has_weights]

@@ -5,16 +5,19 @@ from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.scores import score_distributions
 from ncviz.figures.theme import Shown, themed
+from ncviz.figures.trade_off import Against, Track, trade_off
 from ncviz.figures.training import training_curves
 from ncviz.figures.trends import Panel, RunTrend, Series, collapse_and_auroc, over_epochs
 
 __all__ = [
+    "Against",
     "OperatingCurve",
     "Order",
     "Panel",
     "RunTrend",
     "Series",
     "Shown",
+    "Track",
     "class_lengths",
     "collapse_and_auroc",
     "cosine_histogram",
@@ -24,5 +27,6 @@ __all__ = [
     "roc",
     "score_distributions",
     "themed",
+    "trade_off",
     "training_curves",
 ]

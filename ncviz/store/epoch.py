@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,32 @@ DETECTION_COLUMNS = {
     "id_samples": "integer",
     "ood_samples": "integer",
 }
+TRANSFER_COLUMNS = {
+    "layer": "text",
+    "set": "text",
+    "probe_error": "number",
+    "ncm_error": "number",
+    "train_samples": "integer",
+    "test_samples": "integer",
+}
 CODE = "code:"
 """prefix of what results come from besides files"""
 RESULTS_VERSION_SOURCE = {f"{CODE}version": RESULTS_VERSION}
 _RETRAIN = "Train the run again."
 _RESULTS = (layout.COLLAPSE, layout.DETECTION, layout.SCORES)
+
+
+class Maps(NamedTuple):
+    """Samples of an epoch laid out in the plane, at one layer.
+
+    Attributes
+    ----------
+    rows : (N,) which rows of `Run.samples` are shown, the same in every epoch
+    points : (N, 2) float32 by kind of map: ``"umap"``, ``"pca"``, ``"etf"`` (class-mean basis)
+    """
+
+    rows: np.ndarray
+    points: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -178,6 +199,25 @@ class Epoch:
         """One row for each layer, detector and OOD set, with its detection metrics."""
         return self._result(layout.DETECTION, DETECTION_COLUMNS)
 
+    def transfer(self) -> pd.DataFrame:
+        """Transfer errors: layer, set, probe_error, ncm_error, and what they were learned from."""
+        path = self.path / layout.TRANSFER
+        mend = f"Run: python scripts/extract.py {self.run.name} --transfer"
+        if not path.exists():
+            raise MissingDataError(
+                f"Transfer is not measured for epoch {self.number} of {self.run.name}. {mend}"
+            )
+        self._require_current(path, self._weights_source())
+        return files.read_table(path, TRANSFER_COLUMNS, mend=mend)
+
+    def transfer_sources(self) -> dict[str, str]:
+        """What made the transfer errors, by name; empty unless they are there and whole."""
+        try:
+            self.transfer()
+            return files.sources_of(self.path / layout.TRANSFER)
+        except (CorruptFileError, MissingDataError):
+            return {}
+
     def scores(self, detector: str, set_name: str, layer: str = "encoder") -> np.ndarray:
         """Scores (N,) of a set by a detector, higher = more in-distribution."""
         self._require_head(layer)
@@ -193,6 +233,35 @@ class Epoch:
                 f"{path}: '{name}' must hold one finite number for each sample. {mend}"
             )
         return scores
+
+    def maps(self, layer: str = "encoder") -> Maps:
+        """The samples of the ID test set and the OOD sets as points in the plane."""
+        self._require_layer(layer)
+        mend = f"Run: python scripts/embed.py {self.run.name}"
+        path = self._fresh(layout.MAPS, mend)
+        arrays = files.read_arrays(path, mend=mend)
+        prefix = f"{layer}/"
+        points = {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        rows = arrays.get("rows", np.empty((0, 0)))
+        if not points or any(array.shape != (*rows.shape, 2) for array in points.values()):
+            raise CorruptFileError(f"{path} holds no maps of the {layer}. Delete it. {mend}")
+        return Maps(rows, points)
+
+    def maps_sources(self) -> dict[str, str]:
+        """What made the maps, by name; empty unless they are there and current."""
+        try:
+            return files.sources_of(self._fresh(layout.MAPS, ""))
+        except (CorruptFileError, MissingDataError):
+            return {}
+
+    @property
+    def maps_fingerprint(self) -> str:
+        """Identifies the maps that the next epoch's start from."""
+        return self._fingerprint(self.path / layout.MAPS)
 
     def current_results(self) -> dict[str, str]:
         """What made the results besides files; empty unless all are there, whole and current."""
@@ -221,18 +290,19 @@ class Epoch:
         path = self._fresh(name)
         return files.read_table(path, columns, mend=self._how_to_evaluate(path))
 
-    def _fresh(self, name: str) -> Path:
+    def _fresh(self, name: str, mend: str | None = None) -> Path:
         """Path of a result that comes from the features, statistics and head there are now."""
         path = self.path / name
         where = f"epoch {self.number} of {self.run.name}"
+        what = "maps" if name == layout.MAPS else "results"
+        how = self._how_to_evaluate() if mend is None else mend
         if not path.exists():
-            raise MissingDataError(f"There are no results for {where}. {self._how_to_evaluate()}")
+            raise MissingDataError(f"There are no {what} for {where}. {how}")
         recorded = files.sources_of(path, mend=self._how_to_evaluate(path))
         now = self.results_inputs()
         if {k: v for k, v in recorded.items() if k in now or not k.startswith(CODE)} != now:
             raise MissingDataError(
-                f"The results of {where} are older than its features or this version of ncviz. "
-                f"{self._how_to_evaluate()}"
+                f"The {what} of {where} are older than its features or this version of ncviz. {how}"
             )
         # Features of other weights have results that fit them, and still are not this epoch's.
         self._require_current(self.path / layout.STATISTICS, self._weights_source())

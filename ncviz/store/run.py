@@ -15,7 +15,12 @@ import pandas as pd
 from ncviz.errors import InvalidOptionError, MissingDataError, NcvizError, UnknownNameError
 from ncviz.store import files, layout
 from ncviz.store.description import read_description
-from ncviz.store.epoch import COLLAPSE_COLUMNS, DETECTION_COLUMNS, Epoch
+from ncviz.store.epoch import (
+    COLLAPSE_COLUMNS,
+    DETECTION_COLUMNS,
+    TRANSFER_COLUMNS,
+    Epoch,
+)
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
 _EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,}")
@@ -106,6 +111,10 @@ class Run:
     def detection(self) -> pd.DataFrame:
         """Detection metrics of all evaluated epochs: epoch, layer, detector, set, group, ..."""
         return self._over_epochs(Epoch.detection, DETECTION_COLUMNS)
+
+    def transfer(self) -> pd.DataFrame:
+        """Transfer errors of all measured epochs: epoch, layer, set, probe_error, ..."""
+        return self._over_epochs(Epoch.transfer, TRANSFER_COLUMNS)
 
     def _over_epochs(self, read, columns: Mapping[str, str]) -> pd.DataFrame:
         tables = []

@@ -100,6 +100,24 @@ def save_results(
     files.write_table(epoch.path / layout.DETECTION, detection, sources=sources)
 
 
+def save_transfer(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str]) -> None:
+    """Write the transfer errors of an epoch: a row for each layer and set."""
+    files.write_table(epoch.path / layout.TRANSFER, table, sources=sources)
+
+
+def save_maps(
+    epoch: Epoch,
+    rows: np.ndarray,
+    points: Mapping[str, Mapping[str, np.ndarray]],
+    sources: Mapping[str, str],
+) -> str:
+    """Write which samples are mapped and their points by layer and kind; returns a fingerprint."""
+    arrays = {
+        f"{layer}/{kind}": array for layer, maps in points.items() for kind, array in maps.items()
+    }
+    return files.write_arrays(epoch.path / layout.MAPS, {"rows": rows, **arrays}, sources=sources)
+
+
 class TrainingState(NamedTuple):
     """Everything a training needs to go on: arrays by name, and plain values."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -33,8 +33,13 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def chart(figure: go.Figure, *, key: str, alt: str) -> None:
-    """A figure in the reader's theme; `alt` says in words what it shows."""
+def chart(
+    figure: go.Figure, *, key: str, alt: str, on_select: Callable[[], None] | None = None
+) -> None:
+    """A figure in the reader's theme; `alt` says in words what it shows.
+
+    `on_select` is called once a point was clicked; what was is in `st.session_state[key]`.
+    """
     config = {
         "displaylogo": False,
         "showSendToCloud": False,
@@ -46,7 +51,15 @@ def chart(figure: go.Figure, *, key: str, alt: str) -> None:
         },
     }
     figure = themed(figure, dark=st.context.theme.type == "dark")
-    st.plotly_chart(figure, theme=None, key=key, config=config, alt=alt)
+    st.plotly_chart(
+        figure,
+        theme=None,
+        key=key,
+        config=config,
+        alt=alt,
+        on_select=on_select or "ignore",
+        selection_mode="points",
+    )
 
 
 def choose_export() -> None:

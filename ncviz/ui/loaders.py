@@ -14,11 +14,14 @@ import pandas as pd
 import streamlit as st
 
 from ncviz import collapse, metrics
-from ncviz.errors import NcvizError
+from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures import Order
-from ncviz.store import Listing, Run, list_runs
+from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
+from ncviz.store import Epoch, Listing, Run, list_runs
+from ncviz.ui import tables
 
 CURVE_POINTS = 400
+MAPPED_LAYERS = ("encoder", "projector")
 
 
 def listing() -> Listing:
@@ -78,6 +81,34 @@ def collapse_table(run: Run) -> pd.DataFrame:
 def detection_table(run: Run) -> pd.DataFrame:
     """Detection metrics of all epochs: epoch, layer, detector, set, group, auroc, ..."""
     return run.detection()
+
+
+@_kept
+def transfer_table(run: Run) -> pd.DataFrame:
+    """Transfer errors of all epochs: epoch, layer, set, probe_error, ncm_error, ..."""
+    return run.transfer()
+
+
+@_kept
+def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
+    """Metrics of a layer, one row for each evaluated epoch.
+
+    The collapse metrics that are not about a set; `fpr95` and `transfer` (a linear probe's error),
+    each the mean over sets, and for each set as `fpr95:SET` and `transfer:SET`, where measured.
+    """
+    collapse_rows = collapse_table(run)
+    of_layer = collapse_rows[(collapse_rows["layer"] == layer) & (collapse_rows["set"] == "")]
+    parts = [of_layer.pivot(index="epoch", columns="metric", values="value")]
+    detection = detection_table(run)
+    detection = detection[(detection["layer"] == layer) & (detection["detector"] == detector)]
+    errors = transfer_table(run)
+    errors = errors[errors["layer"] == layer]
+    for name, rows, value in (("fpr95", detection, "fpr95"), ("transfer", errors, "probe_error")):
+        if len(rows):
+            by_set = rows.pivot(index="epoch", columns="set", values=value)
+            by_set = by_set[rows["set"].unique()]
+            parts += [by_set.mean(axis=1).rename(name), by_set.add_prefix(f"{name}:")]
+    return pd.concat(parts, axis=1).loc[parts[0].index].reset_index()
 
 
 def is_sound(run: Run) -> bool:
@@ -166,6 +197,143 @@ def precision_recall_curve(
     """Precision-recall against one OOD set, thinned for drawing."""
     pair = (scores(run, epoch, layer, detector, name) for name in ("test", set_name))
     return metrics.thin(metrics.precision_recall_curve(*pair, positive=positive), CURVE_POINTS)
+
+
+@dataclass(frozen=True)
+class MapSeries:
+    """The maps of all epochs that have current ones.
+
+    Attributes
+    ----------
+    points : (E, L, N, 2) by kind of map, the kinds that every epoch and layer has
+    sets : (N,) position in `set_names`
+    positions : (N,) which sample of its set
+    labels : (N,) class, -1 where the sample belongs to none of the run's
+    """
+
+    epochs: tuple[int, ...]
+    layers: tuple[str, ...]
+    points: dict[str, np.ndarray]
+    set_names: tuple[str, ...]
+    sets: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def known(self) -> int:
+        """Number of ID samples."""
+        return int((self.sets == 0).sum())
+
+
+@_kept
+def maps(run: Run) -> MapSeries | None:
+    """The maps of encoder and projector over the epochs; None where no epoch has current ones."""
+    layers = tuple(layer for layer in run.layers if layer in MAPPED_LAYERS) or run.layers[:1]
+    found = {number: made for number in run.epochs if (made := _maps_at(run, number, layers))}
+    if not found:
+        return None
+    rows = found[max(found)][0].rows
+    # While maps are made anew with other samples, those of the old ones cannot be followed.
+    found = {number: made for number, made in found.items() if np.array_equal(made[0].rows, rows)}
+    kinds = set.intersection(*(set(each.points) for made in found.values() for each in made))
+    points = {
+        kind: _read_only(
+            np.array([[each.points[kind] for each in made] for made in found.values()])
+        )
+        for kind in kinds
+    }
+    set_names = (f"{run.id_set}/test", *(f"{name}/test" for name in run.ood_sets))
+    samples = run.samples
+    positions = samples.groupby("set").cumcount().to_numpy()[rows]
+    samples = samples.iloc[rows]
+    sets = samples["set"].map({name: at for at, name in enumerate(set_names)}).to_numpy(np.int64)
+    labels = np.where(sets == 0, samples["label"].to_numpy(), -1)
+    return MapSeries(tuple(found), layers, points, set_names, sets, positions, labels)
+
+
+def _maps_at(run: Run, number: int, layers: tuple[str, ...]) -> list:
+    try:
+        return [run.epoch(number).maps(layer) for layer in layers]
+    except MissingDataError:
+        return []
+
+
+@dataclass(frozen=True)
+class PackedMaps:
+    """What the browser draws from, a name for it, and whether the samples' scores are in it."""
+
+    token: str
+    data: bytes
+    scored: bool
+
+
+@_kept
+def packed_maps(run: Run, kind: str, detector: str | None, layer: str) -> PackedMaps:
+    """One kind of map over all epochs, with NC1, predictions, and a detector's scores at `layer`.
+
+    Takes a run that has maps.
+    """
+    series = maps(run)
+    scored = None if detector is None else _mapped_scores(run, series, detector, layer)
+    table = collapse_table(run)
+    lines = [tables.metric_series(table, layer, "nc1_pinv") for layer in series.layers]
+    nc1 = [[tables.at_epoch(line, epoch) for line in lines] for epoch in series.epochs]
+    frames = MapFrames(
+        epochs=series.epochs,
+        layers=series.layers,
+        points=series.points[kind],
+        sets=series.sets,
+        set_names=series.set_names,
+        groups=[0, *(GROUPS.index(group) for group in run.ood_sets.values())],
+        labels=series.labels,
+        classes=run.classes,
+        predicted=_predictions(run),
+        nc1=np.array(nc1, dtype=np.float64),
+        scores=None if scored is None else scored[0],
+        percentiles=None if scored is None else scored[1],
+    )
+    return PackedMaps(*pack(frames), scored is not None)
+
+
+@_kept
+def _predictions(run: Run) -> np.ndarray:
+    """(E, N) class that the network gives to each mapped sample."""
+
+    def predict(epoch: Epoch, name: str) -> np.ndarray:
+        return epoch.features(name, run.layers[-1]).logits.argmax(axis=1)
+
+    series = maps(run)
+    return np.array([_by_sample(series, run.epoch(n), predict) for n in series.epochs])
+
+
+def _mapped_scores(
+    run: Run, series: MapSeries, detector: str, layer: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores and percentiles (E, N) of the mapped samples; None where a part of them is missing."""
+
+    def score(epoch: Epoch, name: str) -> np.ndarray:
+        return epoch.scores(detector, name, layer)
+
+    made, shares = [], []
+    try:
+        for number in series.epochs:
+            epoch = run.epoch(number)
+            made.append(_by_sample(series, epoch, score))
+            known = score(epoch, series.set_names[0])
+            shares.append(percentiles(made[-1], known))
+    except (MissingDataError, UnknownNameError):
+        return None
+    return np.array(made), np.array(shares)
+
+
+def _by_sample(series: MapSeries, epoch: Epoch, read: Callable) -> np.ndarray:
+    """(N,) what `read(epoch, set)` has for each mapped sample."""
+    values = np.empty(len(series.sets))
+    for at, name in enumerate(series.set_names):
+        mine = series.sets == at
+        if mine.any():
+            values[mine] = read(epoch, name)[series.positions[mine]]
+    return values
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

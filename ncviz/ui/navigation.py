@@ -33,4 +33,16 @@ OOD_SCORES = Page(
     ":material/troubleshoot:",
     "How well does this score tell known from unknown, and where would I cut?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES)
+EMBEDDINGS = Page(
+    "pages/3_Embeddings.py",
+    "Embeddings",
+    ":material/scatter_plot:",
+    "What does the network see?",
+)
+TRADE_OFF = Page(
+    "pages/4_Trade-off.py",
+    "Trade-off",
+    ":material/balance:",
+    "Does more collapse mean better detection and worse transfer, here?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF)

@@ -1,0 +1,52 @@
+"""How closely two metrics move together: Pearson's r with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import pearsonr
+
+from ncviz.errors import InvalidArrayError
+
+# The interval by Fisher's transformation has a standard error of 1 / sqrt(N - 3).
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's r of N pairs and its interval at `confidence`."""
+
+    r: float
+    low: float
+    high: float
+    pairs: int
+    confidence: float
+
+
+def correlate(x: np.ndarray, y: np.ndarray, *, confidence: float = 0.95) -> Correlation | None:
+    """Pearson's r of x (N,) and y (N,), with the interval of Fisher's z-transformation.
+
+    Pairs with a NaN are left out. The interval takes pairs to be independent, which epochs of one
+    run are not: for them it is too narrow.
+
+    Returns
+    -------
+    None with fewer than four pairs or where x or y is constant: r is not defined or says nothing.
+
+    Raises
+    ------
+    InvalidArrayError : the shapes differ.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise InvalidArrayError(f"Cannot correlate shapes {x.shape} and {y.shape}; expected (N,).")
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    found = pearsonr(x, y)
+    interval = found.confidence_interval(confidence)
+    return Correlation(
+        float(found.statistic), float(interval.low), float(interval.high), len(x), confidence
+    )

@@ -1,0 +1,102 @@
+"""One metric against another over epochs, layers and runs, with how closely they correlate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ncviz.figures import grid, theme
+
+
+@dataclass(frozen=True)
+class Track:
+    """A run's layer through its epochs: epochs, x and y (E,), NaN where there is none."""
+
+    name: str
+    epochs: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    style: theme.Style
+    chosen: int | None = None
+    """the epoch to mark, if it belongs to what the page looks at"""
+
+
+@dataclass(frozen=True)
+class Against:
+    """One panel: `tracks` share both axes; `finding` stands above them."""
+
+    x_title: str
+    y_title: str
+    tracks: tuple[Track, ...]
+    finding: str
+    log_x: bool = False
+
+
+def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
+    """Panels side by side. A point's customdata is the place of its track and its epoch."""
+    traces, axes = [], {}
+    for at, domain in enumerate(grid.spans([1] * len(panels), gap=0.24 / len(panels))):
+        panel = panels[at]
+        for place, track in enumerate(panel.tracks):
+            traces.append(_points(track, place, at, legend=at == 0))
+            if track.chosen is not None:
+                traces.append(_ring(track, at))
+        x = {"title": {"text": theme.symbols(panel.x_title)}, "domain": domain}
+        if panel.log_x:
+            x |= theme.log_axis(np.concatenate([track.x for track in panel.tracks]))
+        axes |= grid.axes(at, x, {"title": {"text": theme.symbols(panel.y_title)}, "nticks": 6})
+    layout = theme.layout(
+        title,
+        note,
+        height=430,
+        legend_rows=1,
+        above=20,
+        annotations=[
+            grid.heading(theme.text(panel.finding), at) for at, panel in enumerate(panels)
+        ],
+        clickmode="event+select",
+        **axes,
+    )
+    return go.Figure(traces, layout)
+
+
+def _points(track: Track, place: int, at: int, *, legend: bool) -> go.Scatter:
+    return go.Scatter(
+        x=theme.float32(track.x),
+        y=theme.float32(track.y),
+        customdata=np.stack([np.full(len(track.epochs), place), track.epochs], 1).astype(np.int32),
+        xaxis=f"x{grid.suffix(at)}",
+        yaxis=f"y{grid.suffix(at)}",
+        name=theme.text(track.name),
+        legendgroup=track.name,
+        showlegend=legend,
+        mode="lines+markers",
+        line={**track.style.line(1), "color": track.style.faded(0.5)},
+        marker={"symbol": track.style.symbol, "size": 9, "color": track.style.colour},
+        hovertemplate="epoch %{customdata[1]}: %{x:.4g}, %{y:.4g}",
+        # A click marks the point by leading to its epoch; dimming the others would hide them.
+        unselected={"marker": {"opacity": 1}},
+    )
+
+
+def _ring(track: Track, at: int) -> go.Scatter:
+    here = track.epochs == track.chosen
+    return go.Scatter(
+        x=theme.float32(track.x[here]),
+        y=theme.float32(track.y[here]),
+        xaxis=f"x{grid.suffix(at)}",
+        yaxis=f"y{grid.suffix(at)}",
+        showlegend=False,
+        mode="markers",
+        marker={
+            "symbol": "circle-open",
+            "size": 18,
+            "color": track.style.colour,
+            "line": {"width": 2},
+        },
+        hoverinfo="skip",
+        unselected={"marker": {"opacity": 1}},
+    )

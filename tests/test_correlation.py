@@ -1,0 +1,54 @@
+"""Pearson's r and its interval."""
+
+import numpy as np
+import pytest
+
+from ncviz.correlation import correlate
+from ncviz.errors import InvalidArrayError
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_r_and_interval_equal_their_formulas():
+    x = RANDOM.normal(size=40)
+    y = x + RANDOM.normal(size=40)
+    found = correlate(x, y)
+    r = np.corrcoef(x, y)[0, 1]
+    z, error = np.arctanh(r), 1.959963984540054 / np.sqrt(40 - 3)
+    assert found.r == pytest.approx(r)
+    assert (found.low, found.high) == pytest.approx((np.tanh(z - error), np.tanh(z + error)))
+    assert found.pairs == 40
+
+
+def test_interval_covers_the_true_correlation_as_often_as_it_says():
+    random, rho, covered = np.random.default_rng(1), 0.6, 0
+    for _ in range(400):
+        x = random.normal(size=25)
+        y = rho * x + np.sqrt(1 - rho**2) * random.normal(size=25)
+        found = correlate(x, y)
+        covered += found.low <= rho <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_exact_lines_have_an_r_of_one_and_flipped_ones_of_minus_one():
+    x = np.arange(6.0)
+    assert correlate(x, 3 * x + 1).r == pytest.approx(1)
+    assert correlate(x, -x).r == pytest.approx(-1)
+
+
+def test_pairs_with_a_nan_are_left_out():
+    x, y = np.arange(8.0), np.array([0, 1, np.nan, 2, 5, 3, 6, 8.0])
+    keep = np.arange(8) != 2
+    assert correlate(x, y) == correlate(x[keep], y[keep])
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [([1, 2, 3], [3, 2, 1]), ([1, 1, 1, 1, 1], [1, 2, 3, 4, 5]), ([], [])]
+)
+def test_too_few_or_constant_values_have_none(x, y):
+    assert correlate(np.array(x, float), np.array(y, float)) is None
+
+
+def test_other_lengths_are_refused():
+    with pytest.raises(InvalidArrayError, match="shapes"):
+        correlate(np.arange(4), np.arange(5))
