@@ -74,7 +74,7 @@ def body(view: View) -> None:
         )
         return
     components.provenance(
-        f"{len(shown)} runs" if len(shown) > 1 else plain(next(iter(shown))),
+        f"{len(shown)} runs" if len(shown) > 1 else next(iter(shown)),
         f"marked: {view.shown}",
         f"detection by {detector.label(score)}" if score else "no detection results",
         "written by scripts/evaluate.py and scripts/extract.py --transfer",
