@@ -34,6 +34,11 @@ WATCH = """root => {
   ))).observe(root, { attributes: true, attributeFilter: ['data-epoch'] });
 }"""
 
+TECHNIQUE = """\
+chosen: a canvas in a component of Streamlit's second version, all epochs sent once
+rejected: Plotly (drawn anew at each step, zoom and selection lost), ECharts and Altair (keep their
+element, but get all points again at each step)"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -46,6 +51,7 @@ def main() -> None:
     print(
         f"{options.run}: {len(times)} steps, median {median:.0f} ms, 95th percentile {late:.0f} ms"
     )
+    print(TECHNIQUE)
 
 
 def measure(address: str, steps: int) -> list[float]:

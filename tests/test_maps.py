@@ -230,7 +230,10 @@ def test_without_maps_the_command_that_makes_them_is_named(run):
         run.epoch(4).maps()
 
 
-@pytest.mark.parametrize("options", [{"neighbours": 1}, {"neighbours": 500}, {"min_distance": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{"neighbours": 1}, {"neighbours": 500}, {"min_distance": 2}, {"limit": -1}, {"limit": 2}],
+)
 def test_options_out_of_range_write_nothing(run, options):
     with pytest.raises(InvalidOptionError):
         again(run, **options)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ncviz.embedding import LinearView, etf_view, pca_view, umap_chain
 from ncviz.embedding.maps import MIN_DISTANCE, NEIGHBOURS
-from ncviz.errors import InvalidArrayError, MissingDataError
+from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.store import Epoch, Run, write
 from ncviz.store.epoch import CODE, Maps
 
@@ -75,6 +75,8 @@ def _chosen_rows(run: Run, limit: int) -> np.ndarray:
     Samples stand in the order of their sets and, in image folders, of their classes: evenly spaced
     ones keep the share of each.
     """
+    if limit < 3:
+        raise InvalidOptionError(f"samples is {limit}; a map takes at least 3 of them.")
     shown = [f"{run.id_set}/test", *(f"{name}/test" for name in run.ood_sets)]
     rows = np.flatnonzero(run.samples["set"].isin(shown))
     if len(rows) > limit:
