@@ -43,6 +43,7 @@ PAGES = {
     "/Neural_collapse": "How collapsed is this network at this epoch?",
     "/OOD_scores": "How well does this score tell known from unknown, and where would I cut?",
     "/Embeddings": "What does the network see?",
+    "/Trade-off": "Does more collapse mean better detection and worse transfer, here?",
 }
 MARKUP = "<img src=x onerror=alert(1)>"
 STRANGE = {"<b>bold": "near"}
@@ -224,6 +225,8 @@ def test_a_deep_link_opens_each_page_on_a_fresh_server(fresh_app, reader, path):
     elif path == "/Embeddings":
         map_shows(tab, 2)
         tab.get_by_text("digits · epoch 2 · layer encoder", exact=True).wait_for()
+    elif path == "/Trade-off":
+        tab.get_by_text("marked: digits · epoch 2 · layer encoder").wait_for()
     else:
         charts_show(tab, "digits · epoch 2")
     assert address_of(tab) == {"run": ["digits"], "epoch": ["2"]}
@@ -240,6 +243,23 @@ def test_arrow_keys_step_through_the_epochs_and_change_every_chart(app, reader, 
     tab.keyboard.press("ArrowRight")
     assert charts_show(tab, "epoch 6 ", charts) == last
     wait_for_address(tab, epoch=None)
+
+
+def test_a_click_on_a_point_of_the_trade_off_leads_to_its_epoch(app, reader):
+    tab = reader(f"{app}/Trade-off?run=digits")
+    tab.get_by_text("marked: digits · epoch 6 · layer encoder").wait_for()
+    tab.wait_for_function("document.querySelectorAll('.js-plotly-plot .point').length > 3")
+    place = tab.evaluate(
+        """() => {
+          const plot = document.querySelector('.js-plotly-plot');
+          const first = plot.querySelector('.scatterlayer .point').getBoundingClientRect();
+          return [first.x + first.width / 2, first.y + first.height / 2];
+        }"""
+    )
+    tab.mouse.move(*place)
+    tab.mouse.click(*place)
+    tab.get_by_text("marked: digits · epoch 1 · layer encoder").wait_for()
+    wait_for_address(tab, epoch="1")
 
 
 def test_arrow_keys_on_the_slider_step_once(app, reader):

@@ -42,6 +42,9 @@ class Course:
 
 def body(view: View) -> None:
     """The page below its title."""
+    # A chosen run whose results are damaged says so here; damaged others are left out.
+    loaders.collapse_table(view.run)
+    loaders.detection_table(view.run)
     # Runs on other data differ in more than collapse: a correlation over them says nothing.
     runs = {
         name: run
@@ -120,7 +123,8 @@ def _chart(view: View, courses: list[Course], nc1: str, score: str | None) -> No
     def follow() -> None:
         points = st.session_state[CHART]["selection"]["points"]
         if points and "customdata" in points[0]:
-            place, epoch = points[0]["customdata"]
+            # The browser names the columns of a binary array by their number.
+            place, epoch = (int(points[0]["customdata"][column]) for column in ("0", "1"))
             st.session_state["run"] = courses[place].run.name
             st.session_state["layer"] = courses[place].layer
             st.session_state["epoch"] = epoch
