@@ -83,7 +83,7 @@ def body(view: View) -> None:
         "written by scripts/evaluate.py and scripts/extract.py --transfer",
     )
     with shell.readable_errors():
-        _chart(view, courses, nc1, score)
+        _chart(view, courses, nc1)
     with shell.readable_errors():
         _last_epochs(courses, score)
 
@@ -107,10 +107,10 @@ def _courses(runs: Mapping[str, Run], score: str | None, nc1: str) -> list[Cours
     return courses
 
 
-def _chart(view: View, courses: list[Course], nc1: str, score: str | None) -> None:
+def _chart(view: View, courses: list[Course], nc1: str) -> None:
     label = METRICS[nc1].label
     panels = [
-        _panel(view, courses, x=nc1, x_title=f"{label} (log scale)", y=y, y_title=title, log=True)
+        _panel(view, courses, x=nc1, x_title=f"{label} (log scale)", y=y, y_title=title)
         for y, title in (("fpr95", DETECTION), ("transfer", TRANSFER), ("entropy", ENTROPY))
         if any(y in course.table for course in courses)
     ]
@@ -151,7 +151,7 @@ def _chart(view: View, courses: list[Course], nc1: str, score: str | None) -> No
 
 
 def _panel(
-    view: View, courses: list[Course], *, x: str, x_title: str, y: str, y_title: str, log: bool
+    view: View, courses: list[Course], *, x: str, x_title: str, y: str, y_title: str
 ) -> Against:
     tracks = tuple(
         Track(
@@ -172,7 +172,7 @@ def _panel(
     finding = "too few points for r"
     if found:
         finding = f"r = {signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
-    return Against(x_title, y_title, tracks, finding, log_x=log)
+    return Against(x_title, y_title, tracks, finding, log_x=True)
 
 
 def _last_epochs(courses: list[Course], score: str | None) -> None:
