@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from ncviz import detectors
-from ncviz.ui import controls
+from ncviz.store import Run
+from ncviz.ui import controls, loaders
 from ncviz.ui.components import plain
 
 DEFAULT = "energy"
@@ -18,6 +19,15 @@ def choose(names: Sequence[str], *, help: str) -> str:
     return controls.choose(
         "Detector", names, key="detector", default=DEFAULT, words=label, help=help
     )
+
+
+def choose_among(runs: Iterable[Run], *, help: str) -> str | None:
+    """One of the detectors that any of `runs` was scored by; None where there is none."""
+    found = {name for run in runs for name in loaders.detection_table(run)["detector"]}
+    if not found:
+        return None
+    with st.sidebar:
+        return choose(in_order(found), help=help)
 
 
 def in_order(found: Iterable[str]) -> list[str]:

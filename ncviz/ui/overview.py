@@ -28,7 +28,7 @@ def body(view: View) -> None:
     listing = loaders.listing()
     # A run whose results are damaged says so on its card, and leaves the others to be seen.
     runs = {name: run for name, run in listing.runs.items() if run.epochs and loaders.is_sound(run)}
-    shown_detector = _shown_detector(runs)
+    shown_detector = detector.choose_among(runs.values(), help="The score whose AUROC is shown.")
     components.provenance(
         f"{len(listing.runs)} runs" if len(listing.runs) > 1 else "1 run",
         f"chosen: {view.shown}",
@@ -49,14 +49,6 @@ def body(view: View) -> None:
             with column.container(border=True, height="stretch"), shell.readable_errors():
                 _run_card(listing.runs[name], view, shown_detector)
     shell.report_problems(listing)
-
-
-def _shown_detector(runs: Mapping[str, Run]) -> str | None:
-    found = {name for run in runs.values() for name in loaders.detection_table(run)["detector"]}
-    if not found:
-        return None
-    with st.sidebar:
-        return detector.choose(detector.in_order(found), help="The score whose AUROC is shown.")
 
 
 def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:

@@ -68,7 +68,7 @@ def body(view: View) -> None:
             help="Definitions of NC1 can disagree about which of two layers is more collapsed.",
         )
     shown = {name: runs[name] for name in chosen}
-    score = _choose_detector(shown)
+    score = detector.choose_among(shown.values(), help="The score whose FPR95 is shown.")
     courses = _courses(shown, score, nc1)
     if not courses:
         components.empty_state(
@@ -86,14 +86,6 @@ def body(view: View) -> None:
         _chart(view, courses, nc1)
     with shell.readable_errors():
         _last_epochs(courses, score)
-
-
-def _choose_detector(runs: Mapping[str, Run]) -> str | None:
-    found = {name for run in runs.values() for name in loaders.detection_table(run)["detector"]}
-    if not found:
-        return None
-    with st.sidebar:
-        return detector.choose(detector.in_order(found), help="The score whose FPR95 is shown.")
 
 
 def _courses(runs: Mapping[str, Run], score: str | None, nc1: str) -> list[Course]:
