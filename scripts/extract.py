@@ -26,6 +26,8 @@ class Options:
     on this machine); without a name: none"""
     epochs: tuple[int, ...] | None = None
     """saved epochs to extract (default: all with weights)"""
+    stages: bool = False
+    """also extract the pooled output of each stage inside the backbone, as layers stage1, ..."""
     samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)
     transfer: bool = False
     """also measure transfer to the labelled OOD sets that have a train split: probe, class means"""
@@ -51,6 +53,7 @@ def main() -> None:
         open_run(run_folder(options.run, options.checkpoints)),
         ood=options.ood,
         epochs=options.epochs,
+        stages=options.stages,
         sizes=options.samples,
         data_root=options.data_root,
         download=options.download,

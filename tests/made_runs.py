@@ -25,6 +25,8 @@ def make_run(
     classes: Sequence[str] = ("cat", "dog", "fox", "hen"),
     epochs: Sequence[int] = (1, 4, 9),
     layers: Sequence[str] = ("encoder",),
+    heads: Sequence[str] | None = None,
+    stages: Mapping[int, Sequence[str]] | None = None,
     ood_sets: Mapping[str, str] = OOD_SETS,
     superclasses: Sequence[str] | None = None,
     features: bool = True,
@@ -34,9 +36,10 @@ def make_run(
 ) -> Run:
     """A run that collapses from epoch to epoch.
 
-    `features` = False leaves features, statistics and results out, `results` = False the results.
-    OOD features of a large `ood_scale` get larger logits than ID features: logit scores rank them
-    the wrong way round.
+    `heads` are the layers with a head of their own (all if None); `stages` maps an epoch to further
+    layers that were extracted there. `features` = False leaves features, statistics and results
+    out, `results` = False the results. OOD features of a large `ood_scale` get larger logits than
+    ID features: logit scores rank them the wrong way round.
     """
     rng = np.random.default_rng(0)
     run = write.create_run(
@@ -54,12 +57,13 @@ def make_run(
     write.save_history(run, [_history(number) for number in range(1, max(epochs) + 1)])
     directions = rng.normal(size=(len(classes), dim or 2 * len(classes)))
     for number in epochs:
-        heads = {layer: _head(directions) for layer in layers}
-        write.save_heads(run, number, heads)
+        own = {layer: _head(directions) for layer in (layers if heads is None else heads)}
+        write.save_heads(run, number, own)
     run = type(run)(run.path, run.description)
     if features:
         for number in epochs:
-            _extract(run.epoch(number), directions, rng, ood_scale)
+            extracted = (*(stages or {}).get(number, ()), *layers)
+            _extract(run.epoch(number), extracted, directions, rng, ood_scale)
         if results:
             evaluate([run], progress=False)
     return run
@@ -83,7 +87,11 @@ def _head(directions: np.ndarray) -> Head:
 
 
 def _extract(
-    epoch: Epoch, directions: np.ndarray, rng: np.random.Generator, ood_scale: float
+    epoch: Epoch,
+    layers: Sequence[str],
+    directions: np.ndarray,
+    rng: np.random.Generator,
+    ood_scale: float,
 ) -> None:
     run = epoch.run
     spread = 1.5 / epoch.number
@@ -92,14 +100,17 @@ def _extract(
         points = directions[labels] + rng.normal(
             scale=spread, size=(len(labels), directions.shape[1])
         )
-        arrays = {layer: points.astype(np.float32) for layer in run.layers}
+        arrays = {layer: points.astype(np.float32) for layer in layers}
         write.save_features(epoch, f"{run.id_set}/{split}", arrays | {"labels": labels}, {})
         if split == "train":
             statistics = ClassStatistics.of(points, labels, len(run.classes))
-            write.save_statistics(epoch, dict.fromkeys(run.layers, statistics), {})
+            write.save_statistics(epoch, dict.fromkeys(layers, statistics), {})
+            # What a probe would come to: close to the network's head, and not the same.
+            probe = _head(1.1 * directions)
+            write.save_probes(epoch, dict.fromkeys(layers, probe), {})
     for name in run.ood_sets:
         points = rng.normal(scale=ood_scale, size=(40, directions.shape[1]))
-        arrays = {layer: points.astype(np.float32) for layer in run.layers}
+        arrays = {layer: points.astype(np.float32) for layer in layers}
         write.save_features(epoch, f"{name}/test", arrays | {"labels": np.zeros(40, np.int64)}, {})
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import make_run
 
 from ncviz import collapse, detectors
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
@@ -48,7 +49,8 @@ def test_scores_and_detection_are_those_computed_by_hand(digits_run):
     epoch = digits_run.epoch(4)
     train, test, head = epoch.features("train"), epoch.features("test"), epoch.head()
     table = epoch.detection().set_index(["layer", "detector", "set"])
-    assert len(table) == len(detectors.names()) * len(OOD)
+    assert set(table.index.get_level_values("detector")) == {*detectors.names(), "energy_probe"}
+    assert len(table) == (len(detectors.names()) + 1) * len(OOD)
     for name in detectors.names():
         detector = detectors.create(name).fit(train, head, epoch.statistics())
         np.testing.assert_array_equal(epoch.scores(name, "test"), detector.score(test))
@@ -60,6 +62,29 @@ def test_scores_and_detection_are_those_computed_by_hand(digits_run):
             assert row[list(expected.to_dict())].to_dict() == expected.to_dict()
             assert (row["id_samples"], row["ood_samples"]) == (len(test), len(scores))
             assert row["group"] == digits_run.ood_sets[ood]
+
+
+def test_the_energy_of_the_probe_stands_beside_that_of_the_head(digits_run):
+    epoch = digits_run.epoch(4)
+    probe = epoch.probe()
+    for name in ("test", *OOD):
+        logits = epoch.features(name).features.astype(np.float64) @ probe.weight.T + probe.bias
+        expected = np.log(np.exp(logits).sum(axis=1))
+        np.testing.assert_allclose(epoch.scores("energy_probe", name), expected, rtol=1e-5)
+    assert not np.allclose(epoch.scores("energy_probe", "test"), epoch.scores("energy", "test"))
+
+
+def test_a_layer_without_a_head_is_scored_by_its_features_and_its_probe(tmp_path):
+    run = make_run(tmp_path, "both", layers=("encoder", "projector"), heads=("projector",))
+    table = run.detection()
+    found = table.groupby("layer")["detector"].unique().map(set).to_dict()
+    assert found["encoder"] == {"mahalanobis", "neco", "energy_probe"}
+    assert found["projector"] == {*detectors.names(), "energy_probe"}
+    epoch = run.epoch(run.epochs[-1])
+    detector = detectors.create("mahalanobis")
+    detector.fit(epoch.features("train"), epoch.probe(), epoch.statistics())
+    expected = detector.score(epoch.features("letters"))
+    np.testing.assert_array_equal(epoch.scores("mahalanobis", "letters"), expected)
 
 
 def test_collapse_metrics_are_those_computed_by_hand(digits_run):
@@ -139,21 +164,26 @@ def test_other_parameters_of_a_detector_make_its_results_anew(digits_run, evalua
 def test_chosen_detectors_join_those_that_are_there(digits_run, evaluated):
     shutil.rmtree(digits_run.epoch(6).path / "results")
     few = again(digits_run, names=["msp"], epochs=[6])
-    assert set(few.epoch(6).detection()["detector"]) == {"msp"}
+    assert set(few.epoch(6).detection()["detector"]) == {"msp", "energy_probe"}
     more = again(digits_run, names=["energy", "vim"], epochs=[6])
-    assert set(more.epoch(6).detection()["detector"]) == {"msp", "energy", "vim"}
+    assert set(more.epoch(6).detection()["detector"]) == {"msp", "energy", "vim", "energy_probe"}
     again(digits_run, names=["msp"], epochs=[6])
     assert evaluated == [6, 6]
-    with pytest.raises(UnknownNameError, match="Known: energy, msp, vim"):
+    with pytest.raises(UnknownNameError, match="Known: energy, energy_probe, msp, vim"):
         more.epoch(6).scores("neco", "noise")
 
 
-def test_two_processes_give_what_one_gives(digits_run, files_below):
-    before = files_below(digits_run.path)
+def test_two_processes_give_what_one_gives(digits_run):
+    before = digits_run.collapse(), digits_run.detection()
+    scores = {name: digits_run.epoch(6).scores("vim", name) for name in ("test", *OOD)}
     for folder in digits_run.path.glob("epochs/*/results"):
         shutil.rmtree(folder)
-    again(digits_run, jobs=2)
-    assert files_below(digits_run.path) == before
+    run = again(digits_run, jobs=2)
+    # Up to rounding: two processes have a core each, and BLAS adds up by the number of its threads.
+    for table, expected in zip((run.collapse(), run.detection()), before, strict=True):
+        pd.testing.assert_frame_equal(table, expected, rtol=1e-9)
+    for name, expected in scores.items():
+        np.testing.assert_allclose(run.epoch(6).scores("vim", name), expected, rtol=1e-9)
 
 
 def test_several_runs_are_evaluated_together(digits_run, evaluated):
@@ -266,5 +296,5 @@ def test_json_has_every_row(digits_run):
     assert values["run"] == "digits"
     pd.testing.assert_frame_equal(pd.DataFrame(values["collapse"]), digits_run.collapse())
     pd.testing.assert_frame_equal(pd.DataFrame(values["detection"]), digits_run.detection())
-    assert len(values["detection"]) == 4 * len(detectors.names()) * len(OOD)
+    assert len(values["detection"]) == 4 * (len(detectors.names()) + 1) * len(OOD)
     assert {*asdict(detection_metrics([1.0], [0.0]))} <= set(values["detection"][0])

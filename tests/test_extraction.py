@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ncviz import data
+from ncviz.arrays import ClassStatistics, FeatureSet
 from ncviz.errors import (
     CorruptFileError,
     InvalidArrayError,
@@ -24,10 +25,11 @@ from ncviz.errors import (
 )
 from ncviz.extraction import Sizes, extract, stratified_sample
 from ncviz.extraction.partners import choose_ood_sets
-from ncviz.inference import Pixels, forward, load_network, transform_of
+from ncviz.inference import Pixels, forward, load_network, normalise, transform_of
 from ncviz.models import ModelSpec
 from ncviz.store import files, open_run, write
 from ncviz.training import Recipe, recipe, train
+from ncviz.transfer import fit_head
 
 CPU = torch.device("cpu")
 SETTINGS = Recipe(
@@ -199,6 +201,87 @@ def test_a_projector_is_a_layer_of_its_own(shapes, tmp_path):
         projector.logits, epoch.head("projector").logits(projector.features), rtol=1e-6
     )
     assert epoch.statistics("projector").samples == 30
+    stored = files.array_names(epoch.path / "features/shapes/test.safetensors")
+    assert stored == ["encoder", "labels"]  # the projector follows from the encoder
+    pixels = Pixels(data.load("shapes", "test", root=shapes), transform_of(run))
+    outputs, _ = next(forward(load_network(epoch, CPU), pixels, CPU))
+    rows = epoch.run.samples.query("set == 'shapes/test'")["index"].to_numpy()
+    np.testing.assert_allclose(projector.features, outputs.projector.numpy()[rows], atol=2e-3)
+
+
+def test_stages_of_the_backbone_are_further_layers(run, shapes, extracted):
+    run = extract_shapes(run, shapes, epochs=[2], stages=True)
+    epoch = run.epoch(2)
+    assert epoch.layers == ("stage1", "stage2", "stage3", "encoder")
+    assert run.epoch(1).layers == run.layers == ("encoder",)
+    backbone = load_network(epoch, CPU).backbone
+    images = data.load("shapes", "train", root=shapes)
+    transform = transform_of(run)
+    pixels = np.stack([transform(images.image(index)) for index in range(len(images))])
+    x = normalise(torch.from_numpy(pixels), transform)
+    x = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(x))))
+    rows = run.samples.query("set == 'shapes/train'")["index"].to_numpy()
+    for number in (1, 2, 3):
+        with torch.inference_mode():
+            x = getattr(backbone, f"layer{number}")(x)
+        pooled = x.flatten(2).mean(2).numpy()
+        layer = f"stage{number}"
+        np.testing.assert_allclose(epoch.features("train", layer).features, pooled[rows], atol=2e-3)
+        expected = ClassStatistics.of(pooled, images.labels, 3)
+        np.testing.assert_allclose(epoch.statistics(layer).means, expected.means, atol=1e-5)
+        assert epoch.probe(layer).weight.shape == (3, pooled.shape[1])
+    # The encoder is what it is without stages.
+    for name in ("test", "specks"):
+        np.testing.assert_array_equal(
+            epoch.features(name).features, extracted.epoch(2).features(name).features
+        )
+    with pytest.raises(UnknownNameError, match=r"'stage4'.*stage3"):
+        epoch.features("test", "stage4")
+    with pytest.raises(UnknownNameError, match=r"epoch 1 of run tiny 'stage1'"):
+        run.epoch(1).features("test", "stage1")
+
+
+def test_an_epoch_keeps_its_stages_and_gets_those_of_further_sets(run, shapes):
+    extract_shapes(run, shapes, ood=(), stages=True)
+    run = extract_shapes(open_run(run.path), shapes, ood=("specks",))
+    assert run.epoch(2).features("specks", "stage1").features.shape == (5, 4)
+    assert run.epoch(2).layers == ("stage1", "stage2", "stage3", "encoder")
+
+
+def test_stages_can_be_asked_for_later(run, shapes, files_below):
+    first = extract_shapes(run, shapes)
+    again = extract_shapes(first, shapes, stages=True)
+    before = files_below(again.path)
+    assert again.epoch(1).layers == ("stage1", "stage2", "stage3", "encoder")
+    extract_shapes(open_run(again.path), shapes, stages=True)
+    assert files_below(again.path) == before
+
+
+def test_the_probe_is_that_of_all_training_images(extracted, shapes_root):
+    features, labels = plain_features(extracted, 2, "shapes/train", shapes_root)
+    expected = fit_head(FeatureSet(features, np.empty((len(labels), 0)), labels), 3)
+    probe = extracted.epoch(2).probe()
+    test = extracted.epoch(2).features("test").features
+    np.testing.assert_allclose(probe.logits(test), expected.logits(test), atol=1e-2)
+    assert not extracted.epoch(2).has_probe("stage1")
+
+
+def test_a_probe_learns_from_no_more_samples_than_the_limit(run, shapes, shapes_root, monkeypatch):
+    monkeypatch.setattr(import_module("ncviz.extraction.extract"), "PROBE_SAMPLES", 9)
+    probe = extract_shapes(run, shapes).epoch(2).probe()
+    features, labels = plain_features(run, 2, "shapes/train", shapes_root)
+    rows = stratified_sample(labels, 9)
+    part = FeatureSet(features[rows], np.empty((9, 0)), labels[rows])
+    np.testing.assert_allclose(probe.weight, fit_head(part, 3).weight, atol=1e-2)
+
+
+def test_classes_too_small_for_a_probe_leave_the_layer_without(run, shapes, monkeypatch):
+    # One image of each class: none is left to choose the regularisation by.
+    monkeypatch.setattr(import_module("ncviz.extraction.extract"), "PROBE_SAMPLES", 3)
+    run = extract_shapes(run, shapes)
+    assert run.epoch(2).features("test").features.shape == (7, 32)
+    with pytest.raises(MissingDataError, match=r"No linear probe .* encoder of epoch 2"):
+        run.epoch(2).probe()
 
 
 def test_features_beyond_half_precision_stay_in_single(run, shapes):
@@ -226,8 +309,8 @@ def grow(run, name, factor):
 # Going on where it stopped
 
 
-# samples, run.json, then for two epochs statistics and features, test, OOD: ten writes.
-@pytest.mark.parametrize("write_number", range(1, 11))
+# samples, run.json, then for two epochs probes, statistics and features, test, OOD: twelve writes.
+@pytest.mark.parametrize("write_number", range(1, 13))
 def test_an_interrupted_extraction_is_completed_by_the_next_call(
     run, shapes, extracted, files_below, monkeypatch, write_number
 ):

@@ -1,7 +1,12 @@
-"""The nearest-neighbour entropy of a batch: value, gradient and edge cases."""
+"""The nearest-neighbour entropy of a batch: value, gradient, edge cases, several processes."""
 
+import socket
+from pathlib import Path
+
+import pytest
 import torch
-from torch.nn.functional import normalize
+from torch import distributed, nn
+from torch.nn.functional import cross_entropy, normalize
 
 from ncviz.training.losses import nearest_neighbour_entropy
 
@@ -65,3 +70,65 @@ def test_a_batch_of_one_adds_nothing():
     value.backward()
     assert value == 0
     assert not embeddings.grad.any()
+
+
+PROCESSES = 2
+
+
+def half(rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The part of a batch that one process sees."""
+    rows = slice(rank, None, PROCESSES)
+    return batch(12, 5)[rows], (torch.arange(12) % 3)[rows]
+
+
+def encoder_and_head() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+
+
+def loss_of(encoder: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    loss = cross_entropy(logits, labels, label_smoothing=0.1)
+    return loss - 0.05 * nearest_neighbour_entropy(encoder)
+
+
+class BothOutputs(nn.Module):
+    def __init__(self, layers: nn.Sequential):
+        super().__init__()
+        self.encoder, self.head = layers
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        encoder = self.encoder(inputs)
+        return encoder, self.head(encoder)
+
+
+def one_of_several(rank: int, port: int, folder: str) -> None:
+    """One process of a data-parallel step; leaves its averaged gradients in `folder`."""
+    where = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", where, rank=rank, world_size=PROCESSES)
+    network = nn.parallel.DistributedDataParallel(BothOutputs(encoder_and_head()))
+    inputs, labels = half(rank)
+    loss_of(*network(inputs), labels).backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    torch.save(gradients, Path(folder) / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_average_the_losses_of_their_own_batches(tmp_path):
+    """Each looks for neighbours in its own part: no neighbour is shared between processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(one_of_several, (port, str(tmp_path)), nprocs=PROCESSES)
+    network = BothOutputs(encoder_and_head())
+    sum(loss_of(*network(x), y) / PROCESSES for x, y in map(half, range(PROCESSES))).backward()
+    expected = [parameter.grad for parameter in network.parameters()]
+    for rank in range(PROCESSES):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for gradient, other in zip(found, expected, strict=True):
+            assert torch.allclose(gradient, other, atol=1e-6)
+    # Neighbours among the whole batch would give another gradient.
+    network.zero_grad()
+    inputs, labels = map(torch.cat, zip(*map(half, range(PROCESSES)), strict=True))
+    loss_of(*network(inputs), labels).backward()
+    assert not torch.allclose(network.encoder.weight.grad, expected[0], atol=1e-4)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from ncviz.models import ModelSpec, build
 from ncviz.models.normalisation import StandardisedConv2d, group_norm
 from ncviz.models.projector import ETFProjector, simplex_etf
+from ncviz.projector import etf_size, project
 
 
 def test_square_part_is_a_simplex_etf():
@@ -30,6 +32,26 @@ def test_projector_equals_its_closed_form_for_features_without_negatives():
     assert torch.allclose(actual.norm(dim=1), torch.ones(5, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("size", [12, 5, 40])
+@pytest.mark.parametrize("negative", [False, True], ids=["after a ReLU", "of any sign"])
+def test_the_projection_without_weights_is_the_projector_s(size, negative):
+    features = torch.rand(6, 12, dtype=torch.float64) - 0.6 * negative
+    expected = ETFProjector(12, size).double()(features).numpy()
+    np.testing.assert_allclose(project(features.numpy(), size), expected, atol=1e-6)
+
+
+def test_the_projection_of_a_constant_is_zero_and_finite():
+    assert not project(np.zeros((2, 12)), 12).any()
+
+
+def test_an_etf_projector_s_size_is_of_the_features_or_of_the_classes():
+    assert (etf_size("etf-features", 256, 100), etf_size("etf-classes", 256, 100)) == (256, 100)
+    network = build(ModelSpec(width=8, projector="etf-classes"), classes=5, image_size=32)
+    features = torch.rand(3, 64)
+    expected = project(features.numpy(), 5)
+    np.testing.assert_allclose(network.projector(features).numpy(), expected, atol=1e-6)
+
+
 def test_hidden_units_beyond_the_features_are_dead_for_features_without_negatives():
     projector = ETFProjector(12, 12)
     hidden = torch.relu(torch.rand(50, 12) @ projector.expand.T)
@@ -49,7 +71,8 @@ def test_projector_is_frozen_and_the_head_sits_on_it(backbone):
     spec = ModelSpec(backbone, width=width, projector="etf-features")
     network = build(spec, classes=5, image_size=32)
     outputs = network(torch.rand(2, 3, 32, 32))
-    assert set(outputs.layers) == set(spec.layers) == {"encoder", "projector"}
+    assert spec.layers == ("encoder", "projector")
+    assert tuple(outputs.layers) == (*spec.stages, *spec.layers)
     assert list(network.heads()) == ["projector"]
     assert torch.allclose(network.head(outputs.projector), outputs.logits)
     assert not any("projector" in name for name, _ in network.named_parameters())
@@ -61,7 +84,7 @@ def test_a_network_without_projector_has_the_encoder_alone():
     network = build(ModelSpec(width=8), classes=5, image_size=32)
     outputs = network(torch.rand(2, 3, 32, 32))
     assert outputs.projector is None
-    assert list(outputs.layers) == list(network.heads()) == ["encoder"]
+    assert list(outputs.layers)[-1:] == list(network.heads()) == ["encoder"]
 
 
 def test_standardised_convolution_uses_filters_of_zero_mean_and_unit_variance():
@@ -85,11 +108,12 @@ def test_group_norm_leaves_no_batch_statistics():
     kinds = [type(module) for module in network.modules()]
     assert nn.BatchNorm2d not in kinds
     assert nn.Conv2d not in kinds
-    images = torch.rand(4, 3, 32, 32)
+    # In float64: another batch size adds up in another order, which random weights blow up.
+    network, images = network.double(), torch.rand(4, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
         together = network(images).logits
         alone = torch.cat([network(image[None]).logits for image in images])
-    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together, alone, atol=1e-9)
 
 
 def test_vgg_17_has_seventeen_layers_with_weights():
@@ -106,3 +130,31 @@ def test_vit_t_is_192_wide_with_patches_of_4_pixels_for_32_pixel_images():
     assert len(transformer.encoder.layers) == 12
     assert transformer.encoder.layers[0].num_heads == 3
     assert network(torch.rand(2, 3, 32, 32)).encoder.shape == (2, 192)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "vgg17", "vit-t"])
+def test_stages_are_pooled_and_come_before_the_encoder(backbone):
+    width = 64 if backbone == "vit-t" else 8
+    spec = ModelSpec(backbone, width=width)
+    network = build(spec, classes=5, image_size=32).eval()
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        outputs = network(images)
+        alone = network(images[:1])
+    assert tuple(outputs.layers) == (*spec.stages, "encoder")
+    assert len(spec.stages) == {"vgg17": 4}.get(backbone, 3)
+    widths = {name: features.shape[1] for name, features in outputs.layers.items()}
+    if backbone == "vit-t":
+        assert set(widths.values()) == {64}
+    else:
+        assert list(widths.values()) == [8, 16, 32, 64, 64][: len(widths)]
+    for name, features in outputs.layers.items():
+        assert torch.allclose(features[:1], alone.layers[name], atol=1e-5), name
+
+
+def test_vit_s_encoder_is_torchvision_s():
+    network = build(ModelSpec("vit-t", width=64), classes=5, image_size=32).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = network.backbone.transformer(images)
+        assert torch.equal(network(images).encoder, expected)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ncviz import collapse, detectors
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.detectors import probe_energy
 from ncviz.errors import MissingDataError
 from ncviz.metrics import DEFINITIONS, detection_metrics
 from ncviz.store import Epoch, Run, open_run, write
@@ -80,9 +81,9 @@ def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
         return
     known = {f"{_DETECTOR}{name}": _parameters(name) for name in detectors.names()}
     wanted |= dict(known.items() & current.items())
-    layers = [_Layer.read(epoch, name) for name in epoch.run.layers]
+    layers = [_Layer.read(epoch, name) for name in epoch.layers]
     chosen = [name for name in detectors.names() if f"{_DETECTOR}{name}" in wanted]
-    scores = {layer.name: _scores(layer, chosen) for layer in layers if layer.head is not None}
+    scores = {layer.name: _scores(layer, chosen) for layer in layers}
     detection = [
         row
         for layer, by_detector in scores.items()
@@ -115,6 +116,7 @@ class _Layer(NamedTuple):
     name: str
     statistics: ClassStatistics
     head: Head | None
+    probe: Head | None
     train: FeatureSet
     test: FeatureSet
     ood: dict[str, FeatureSet]
@@ -126,6 +128,7 @@ class _Layer(NamedTuple):
             name=name,
             statistics=epoch.statistics(name),
             head=epoch.head(name) if epoch.has_head(name) else None,
+            probe=epoch.probe(name) if epoch.has_probe(name) else None,
             train=epoch.features("train", name),
             test=epoch.features("test", name),
             ood={ood: epoch.features(ood, name) for ood in extracted},
@@ -150,13 +153,31 @@ def _rows(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
 
 
 def _scores(layer: _Layer, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Scores (N,) by detector and set; in float64, since a float32 rounds confidences to 1."""
+    """Scores (N,) by detector and set; in float64, since a float32 rounds confidences to 1.
+
+    A layer without a head of its own is scored by detectors that look at features alone. The
+    energy of a linear probe stands beside them, at every layer that has one.
+    """
+    head = layer.probe if layer.head is None else layer.head
+    if head is None:
+        return {}
+    if layer.head is None:
+        names = [name for name in names if _looks_at_features_alone(name)]
+    sets = {"test": layer.test, **layer.ood}
     scores = {}
     for name in names:
-        detector = detectors.create(name).fit(layer.train, layer.head, layer.statistics)
-        sets = {"test": layer.test, **layer.ood}
-        scores[name] = {set_name: detector.score(samples) for set_name, samples in sets.items()}
+        detector = detectors.create(name).fit(layer.train, head, layer.statistics)
+        scores[name] = {each: detector.score(samples) for each, samples in sets.items()}
+    if layer.probe is not None:
+        scores[probe_energy.INFO.name] = {
+            each: probe_energy.score(layer.probe, samples) for each, samples in sets.items()
+        }
     return scores
+
+
+def _looks_at_features_alone(name: str) -> bool:
+    needs = detectors.info(name).needs
+    return "features" in needs and "head" not in needs
 
 
 def _detection_rows(epoch: Epoch, by_set: Mapping[str, np.ndarray], **where: str) -> Iterator[dict]:

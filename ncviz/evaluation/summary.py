@@ -18,7 +18,7 @@ def as_text(run: Run, epoch: int | None = None) -> str:
         epoch = int(run.collapse()["epoch"].max())
     saved = run.epoch(epoch)
     parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
-    for layer in run.layers:
+    for layer in saved.layers:
         parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
         detection = saved.detection()
         detection = detection[detection["layer"] == layer]
@@ -69,7 +69,7 @@ def _trained(run: Run) -> int:
 
 
 def _samples(epoch: Epoch) -> str:
-    samples = epoch.statistics(epoch.run.layers[0]).samples
+    samples = epoch.statistics().samples
     return f"statistics of {samples:,} training images"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,13 +12,25 @@ import torch
 from tqdm import tqdm
 
 from ncviz import data
-from ncviz.arrays import ClassStatistics, require_finite
-from ncviz.errors import InvalidOptionError, MissingDataError
+from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
+from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.extraction.partners import choose_ood_sets
-from ncviz.extraction.sampling import only, require_same_images, sample_table
-from ncviz.inference import Pixels, choose_device, forward, load_network, transform_of
-from ncviz.models import Network
+from ncviz.extraction.sampling import only, require_same_images, sample_table, stratified_sample
+from ncviz.inference import (
+    Pixels,
+    choose_device,
+    forward,
+    load_network,
+    stage_names,
+    transform_of,
+)
 from ncviz.store import Epoch, Run, write
+from ncviz.transfer import fit_head
+
+PROBE_SAMPLES = 10_000
+"""most training samples that a linear probe is fitted to, each class in proportion"""
+
+Batches = Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ def extract(
     *,
     ood: Sequence[str] | None = None,
     epochs: Sequence[int] | None = None,
+    stages: bool = False,
     sizes: Sizes = Sizes(),
     data_root: Path | None = None,
     download: bool = False,
@@ -51,13 +64,15 @@ def extract(
     workers: int = 4,
     progress: bool = True,
 ) -> Run:
-    """Write features, labels and statistics of saved epochs; what is there already is kept.
+    """Write features, statistics and probes of saved epochs; what is there already is kept.
 
     Parameters
     ----------
     ood : names of OOD sets or of suites; None takes those the run has, or else every set that the
         catalogue puts beside the run's ID set and that is on this machine
     epochs : the epochs to extract; None takes all that have weights
+    stages : also extract the pooled output of each stage of the backbone before the encoder. An
+        epoch that has its stages keeps them, and gets those of further sets.
     sizes : samples of a set that is extracted for the first time
 
     Raises
@@ -79,7 +94,11 @@ def extract(
     _require_same_data(run, images)
     samples = _samples(run, images, sizes)
     run = write.update_description(run, ood_sets={**run.ood_sets, **groups})
-    todo = {name: [epoch for epoch in chosen if not epoch.has_features(name)] for name in images}
+    layers = {epoch.number: _layers(epoch, stages) for epoch in chosen}
+    todo = {
+        name: [epoch for epoch in chosen if not epoch.has_features(name, layers[epoch.number])]
+        for name in images
+    }
     everything = f"{run.id_set}/train"
     seen = {name: images[name] if name == everything else samples[name] for name in images}
     total = sum(len(epochs) * len(seen[name]) for name, epochs in todo.items())
@@ -94,12 +113,28 @@ def extract(
             pixels = Pixels(shown, transform_of(run), workers=workers)
             for epoch in lacking:
                 bar.set_postfix({"set": name, "epoch": epoch.number})
-                network = load_network(epoch, where)
+                seen_by = _seen(epoch, layers[epoch.number], pixels, where, bar)
                 if name == everything:
-                    _extract_training_set(epoch, network, name, pixels, samples[name], where, bar)
+                    _extract_training_set(epoch, seen_by, name, shown.labels, samples[name])
                 else:
-                    _extract_samples(epoch, network, name, pixels, where, bar)
+                    _extract_samples(epoch, seen_by, name)
     return run
+
+
+def _layers(epoch: Epoch, stages: bool) -> tuple[str, ...]:
+    """Names of the layers to extract of an epoch."""
+    wanted = stage_names(epoch.run) if stages else ()
+    return tuple(dict.fromkeys((*wanted, *epoch.layers)))
+
+
+def _seen(
+    epoch: Epoch, layers: Sequence[str], pixels: Pixels, device: torch.device, bar: tqdm
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Features (B, D) of `layers` and labels (B,), batch by batch."""
+    for outputs, labels in forward(load_network(epoch, device), pixels, device):
+        found = outputs.layers
+        yield {layer: found[layer].cpu().numpy() for layer in layers}, labels.numpy()
+        bar.update(len(labels))
 
 
 def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
@@ -144,71 +179,79 @@ def _samples(
     return known | new
 
 
-def _extract_samples(
-    epoch: Epoch,
-    network: Network,
-    name: str,
-    pixels: Pixels,
-    device: torch.device,
-    bar: tqdm,
-) -> None:
+def _extract_samples(epoch: Epoch, batches: Batches, name: str) -> None:
     kept = _Kept(name)
-    for outputs, labels in forward(network, pixels, device):
-        kept.add(_to_arrays(outputs.layers), labels.numpy())
-        bar.update(len(labels))
-    write.save_features(epoch, name, kept.arrays(), epoch.feature_sources(name))
+    for layers, labels in batches:
+        kept.add(layers, labels)
+    write.save_features(epoch, name, kept.halved(), epoch.feature_sources(name))
 
 
 def _extract_training_set(
-    epoch: Epoch,
-    network: Network,
-    name: str,
-    pixels: Pixels,
-    samples: pd.DataFrame,
-    device: torch.device,
-    bar: tqdm,
+    epoch: Epoch, batches: Batches, name: str, labels: np.ndarray, samples: pd.DataFrame
 ) -> None:
-    """Statistics of all samples, features of the cached ones, from one forward pass."""
-    indices = samples["index"].to_numpy()
+    """From one forward pass: statistics of all samples, features of the cached ones, probes."""
+    classes = len(epoch.run.classes)
     statistics: dict[str, ClassStatistics] = {}
-    kept = _Kept(name)
-    start = 0
-    for outputs, labels in forward(network, pixels, device):
-        stop = start + len(labels)
-        first, last = np.searchsorted(indices, [start, stop])
-        rows = indices[first:last] - start
-        layers = _to_arrays(outputs.layers)
-        kept.add({layer: features[rows] for layer, features in layers.items()}, labels[rows])
+    cached = _Kept(name, samples["index"].to_numpy())
+    probed = _Kept(name, stratified_sample(labels, PROBE_SAMPLES))
+    for layers, own in batches:
+        cached.add(layers, own)
+        probed.add(layers, own)
         for layer, features in layers.items():
-            empty = ClassStatistics.empty(len(epoch.run.classes), features.shape[1])
-            statistics.setdefault(layer, empty).update(features, labels.numpy())
-        start = stop
-        bar.update(len(labels))
+            empty = ClassStatistics.empty(classes, features.shape[1])
+            statistics.setdefault(layer, empty).update(features, own)
     sources = epoch.feature_sources(name)
+    write.save_probes(epoch, _fit_probes(probed.arrays(), classes), epoch.probe_sources())
     write.save_statistics(epoch, statistics, sources)
-    write.save_features(epoch, name, kept.arrays(), sources)
+    write.save_features(epoch, name, cached.halved(), sources)
 
 
-def _to_arrays(layers: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {layer: tensor.cpu().numpy() for layer, tensor in layers.items()}
+def _fit_probes(arrays: dict[str, np.ndarray], classes: int) -> dict[str, Head]:
+    labels = arrays.pop("labels")
+    logits = np.empty((len(labels), 0), np.float32)
+    probes = {}
+    for layer, features in arrays.items():
+        try:
+            probe = fit_head(FeatureSet(features, logits, labels), classes)
+        except InvalidArrayError:
+            # A class too small to learn from leaves the layer without a probe, not the run
+            # without features.
+            continue
+        probes[layer] = Head(probe.weight.astype(np.float32), probe.bias.astype(np.float32))
+    return probes
 
 
 class _Kept:
-    """Features by layer, and labels, of the samples of one set, gathered batch by batch."""
+    """Features by layer, and labels, of samples of one set, gathered batch by batch.
 
-    def __init__(self, name: str):
-        self.name = name
+    `indices` (sorted) says which samples are kept; None keeps all.
+    """
+
+    def __init__(self, name: str, indices: np.ndarray | None = None):
+        self.name, self.indices, self.seen = name, indices, 0
         self.parts: dict[str, list[np.ndarray]] = {"labels": []}
 
     def add(self, layers: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
-        self.parts["labels"].append(np.asarray(labels, np.int32))
+        rows = self._rows(len(labels))
+        self.parts["labels"].append(labels[rows].astype(np.int32))
         for layer, features in layers.items():
             require_finite(features, f"The {layer}'s features of {self.name}")
-            self.parts.setdefault(layer, []).append(features)
+            self.parts.setdefault(layer, []).append(features[rows])
+
+    def _rows(self, count: int) -> slice | np.ndarray:
+        start, self.seen = self.seen, self.seen + count
+        if self.indices is None:
+            return slice(None)
+        first, last = np.searchsorted(self.indices, [start, self.seen])
+        return self.indices[first:last] - start
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All samples, features in float16 where its range is wide enough."""
-        return {name: _halve(np.concatenate(parts)) for name, parts in self.parts.items()}
+        """All samples kept."""
+        return {name: np.concatenate(parts) for name, parts in self.parts.items()}
+
+    def halved(self) -> dict[str, np.ndarray]:
+        """The same, features in float16 where its range is wide enough."""
+        return {name: _halve(array) for name, array in self.arrays().items()}
 
 
 def _halve(array: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def measure_transfer(
 
     Measured on each labelled OOD set of the run that has a train split on this machine: a linear
     probe and nearest class means, learned on all of its train split, tested on all of its test
-    split, for each layer. The features themselves are not stored.
+    split, for each layer that was extracted. The features themselves are not stored.
 
     Parameters
     ----------
@@ -79,7 +79,12 @@ def measure_transfer(
 
 
 def _sources(epoch: Epoch, of_data: Mapping[str, str]) -> dict[str, str]:
-    return {"weights": epoch.weights_fingerprint, "code:transfer": VERSION, **of_data}
+    return {
+        "weights": epoch.weights_fingerprint,
+        "code:transfer": VERSION,
+        "code:layers": " ".join(epoch.layers),
+        **of_data,
+    }
 
 
 def _labelled_splits(name: str, load: Mapping[str, Any]) -> tuple[data.ImageSet, ...]:
@@ -98,23 +103,23 @@ def _measure_epoch(
     network = load_network(epoch, device)
     rows = []
     for name, splits in pixels.items():
-        seen = [_features(network, split, device) for split in splits]
-        for layer in epoch.run.layers:
+        seen = [_features(network, split, epoch.layers, device) for split in splits]
+        for layer in epoch.layers:
             train, test = (features[layer] for features in seen)
             rows.append({"layer": layer, "set": name, **transfer(train, test).to_dict()})
     return pd.DataFrame(rows)
 
 
-def _features(network: Network, pixels: Pixels, device: torch.device) -> dict[str, FeatureSet]:
-    """What the network sees of one split, by layer."""
-    batches = list(forward(network, pixels, device))
+def _features(
+    network: Network, pixels: Pixels, layers: Sequence[str], device: torch.device
+) -> dict[str, FeatureSet]:
+    """What the network sees of one split at `layers`."""
+    batches = [(outputs.layers, labels) for outputs, labels in forward(network, pixels, device)]
     labels = torch.cat([labels for _, labels in batches]).numpy()
     logits = np.empty((len(labels), 0), np.float32)  # a probe brings its own
     return {
         layer: FeatureSet(
-            torch.cat([outputs.layers[layer] for outputs, _ in batches]).cpu().numpy(),
-            logits,
-            labels,
+            torch.cat([found[layer] for found, _ in batches]).cpu().numpy(), logits, labels
         )
-        for layer in batches[0][0].layers
+        for layer in layers
     }

@@ -1,7 +1,7 @@
 """From images to features: pixels, devices, and the forward pass of a saved epoch."""
 
 from ncviz.inference.device import choose_device
-from ncviz.inference.network import forward, load_network, transform_of
+from ncviz.inference.network import forward, load_network, stage_names, transform_of
 from ncviz.inference.pixels import Pixels, normalise, split_evenly
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "load_network",
     "normalise",
     "split_evenly",
+    "stage_names",
     "transform_of",
 ]

@@ -29,6 +29,11 @@ def model_spec(run: Run) -> ModelSpec:
         ) from error
 
 
+def stage_names(run: Run) -> tuple[str, ...]:
+    """The layers that the run's backbone has before its encoder: stage1, stage2, ..."""
+    return model_spec(run).stages
+
+
 def load_network(epoch: Epoch, device: torch.device) -> Network:
     """The network as it was at `epoch`, in float32 and in evaluation mode.
 

@@ -15,12 +15,13 @@ from ncviz.models.projector import ETFProjector
 from ncviz.models.resnet import DEPTHS, IMAGENET_WEIGHTS, ResNet
 from ncviz.models.vgg import VGG
 from ncviz.models.vit import HEAD_WIDTH, ViT
+from ncviz.projector import KINDS, etf_size
 
 _RESNETS = {name: partial(ResNet, depths) for name, depths in DEPTHS.items()}
-_OTHERS = ("vgg17", "vit-t")
+_OTHERS = {"vgg17": VGG, "vit-t": ViT}
 STEMS = ("imagenet", "cifar")
 NORMS = ("batch", "group")
-PROJECTORS = ("none", "etf-features", "etf-classes")
+PROJECTORS = ("none", *KINDS)
 
 
 def backbones() -> tuple[str, ...]:
@@ -72,8 +73,13 @@ class ModelSpec:
             )
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the layers inside the backbone, the pooled outputs before the encoder's."""
+        return tuple(map(_stage, range(1, _OTHERS.get(self.backbone, ResNet).stages)))
+
+    @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers that the network returns, the one under the head last."""
+        """Names of the layers that every saved epoch has, the one under the head last."""
         return ("encoder",) if self.projector == "none" else ("encoder", "projector")
 
 
@@ -83,12 +89,18 @@ class Outputs(NamedTuple):
     encoder: Tensor  # (B, D)
     projector: Tensor | None  # (B, D) unit vectors, or None without a projector
     logits: Tensor  # (B, C)
+    stages: tuple[Tensor, ...] = ()  # (B, channels) pooled, of each stage before the encoder
 
     @property
     def layers(self) -> dict[str, Tensor]:
-        """Features (B, D) by layer name, the one under the head last."""
-        layers = {"encoder": self.encoder, "projector": self.projector}
+        """Features (B, D) by layer name from stage1 on, the one under the head last."""
+        stages = {_stage(number): each for number, each in enumerate(self.stages, start=1)}
+        layers = {**stages, "encoder": self.encoder, "projector": self.projector}
         return {name: features for name, features in layers.items() if features is not None}
+
+
+def _stage(number: int) -> str:
+    return f"stage{number}"
 
 
 class Network(nn.Module):
@@ -102,10 +114,10 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """Normalised images (B, 3, S, S) to Outputs."""
-        encoder = self.backbone(images)
+        *stages, encoder = self.backbone.pooled(images)
         projector = None if self.projector is None else self.projector(encoder)
         logits = self.head(encoder if projector is None else projector)
-        return Outputs(encoder, projector, logits)
+        return Outputs(encoder, projector, logits, tuple(stages))
 
     def heads(self) -> dict[str, nn.Linear]:
         """The linear classifier of each layer that has one."""
@@ -128,8 +140,7 @@ def build(
         backbone.load_state_dict({k: v for k, v in weights.items() if not k.startswith("fc.")})
     projector = None
     if spec.projector != "none":
-        size = backbone.dim if spec.projector == "etf-features" else classes
-        projector = ETFProjector(backbone.dim, size)
+        projector = ETFProjector(backbone.dim, etf_size(spec.projector, backbone.dim, classes))
     return Network(backbone, classes, projector)
 
 

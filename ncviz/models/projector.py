@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-EXPANSION = 4
+from ncviz.projector import EXPANSION
 
 
 def simplex_etf(rows: int, columns: int, size: int) -> Tensor:
@@ -25,7 +25,8 @@ class ETFProjector(nn.Module):
 
     `size` is the c of both weights: D in the authors' code, whatever the number of classes. For
     features that are never negative, as after a ReLU, all hidden units beyond the first D stay at
-    zero then, and the projector centres, rectifies and centres again.
+    zero then, and the projector centres, rectifies and centres again. `ncviz.projector.project` is
+    the same map without the weights.
     """
 
     def __init__(self, dim: int, size: int):

@@ -14,12 +14,14 @@ IMAGENET_WEIGHTS = {
 
 
 class ResNet(nn.Module):
-    """Images (B, 3, S, S) to pooled features (B, 8 * width).
+    """Images (B, 3, S, S) to pooled features (B, 8 * width), in four stages.
 
     Parameters are named as in torchvision, so that its ImageNet weights load into width 64.
     `stem` is ``"imagenet"`` (7x7 stride 2, then max-pooling: 4x fewer pixels each way) or
     ``"cifar"`` (3x3 stride 1, full resolution, He et al. 2016 section 4.2).
     """
+
+    stages = 4
 
     def __init__(self, depths: tuple[int, ...], width: int, stem: str):
         super().__init__()
@@ -40,10 +42,14 @@ class ResNet(nn.Module):
         self.dim = channels
         initialise_convolutions(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def pooled(self, images: Tensor) -> list[Tensor]:
+        """Features (B, width), (B, 2 * width), ... after each stage; the last is the encoder's."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (B, 8 * width, s, s)
-        return x.mean(dim=(2, 3))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)  # (B, channels, s, s)
+            features.append(x.mean(dim=(2, 3)))
+        return features
 
 
 def initialise_convolutions(module: nn.Module) -> None:

@@ -16,6 +16,8 @@ class VGG(nn.Module):
     A stage whose input is one pixel wide already is not pooled again, so that 32 px images pass.
     """
 
+    stages = len(_STAGES)
+
     def __init__(self, width: int):
         super().__init__()
         channels = 3
@@ -34,13 +36,10 @@ class VGG(nn.Module):
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         initialise_convolutions(self)
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """The map (B, channels, s, s) after each stage, the last one unpooled."""
-        maps, x = [], images
+    def pooled(self, images: Tensor) -> list[Tensor]:
+        """Features (B, channels) after each of the five stages; the last is the encoder's."""
+        features, x = [], images
         for stage in range(len(_STAGES)):
             x = getattr(self, f"stage{stage + 1}")(x if stage == 0 else self.pool(x))
-            maps.append(x)
-        return maps
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.stages(images)[-1].mean(dim=(2, 3))
+            features.append(x.mean(dim=(2, 3)))
+        return features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
-from ncviz.definitions import RESULTS_VERSION
+from ncviz.definitions import PROBE_VERSION, RESULTS_VERSION
 from ncviz.errors import CorruptFileError, InvalidArrayError, MissingDataError, UnknownNameError
+from ncviz.projector import etf_size, project
 from ncviz.store import files, layout
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ TRANSFER_COLUMNS = {
     "train_samples": "integer",
     "test_samples": "integer",
 }
+ENCODER, PROJECTOR = "encoder", "projector"
 CODE = "code:"
 """prefix of what results come from besides files"""
 RESULTS_VERSION_SOURCE = {f"{CODE}version": RESULTS_VERSION}
@@ -74,6 +76,17 @@ class Epoch:
         )
         return tuple(sorted(name.as_posix() for name in found))
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The run's layers, after those stages of the backbone that were extracted here."""
+        path = self.path / layout.STATISTICS
+        if not path.exists():
+            return self.run.layers
+        names = files.array_names(path, mend=self.run.how_to_extract(path))
+        found = {name.removesuffix(".means") for name in names if name.endswith(".means")}
+        stages = sorted(found - set(self.run.layers), key=lambda name: (len(name), name))
+        return (*stages, *self.run.layers)
+
     def full_name(self, name: str) -> str:
         """``train`` and ``test`` mean the ID set's; a bare data set name means its test split."""
         if name in ("train", "test"):
@@ -103,8 +116,9 @@ class Epoch:
         last = self.run.layers[-1]
         head = None if "logits" in arrays else self.head(last)
         try:
-            features = arrays[layer].astype(np.float32)
-            logits = arrays["logits"] if head is None else head.logits(arrays[last])
+            features = self._of_layer(arrays, layer)
+            under_head = features if layer == last else self._of_layer(arrays, last)
+            logits = arrays["logits"] if head is None else head.logits(under_head)
             return FeatureSet(features, logits.astype(np.float32), arrays.get("labels"))
         except KeyError as error:
             raise CorruptFileError(
@@ -113,26 +127,53 @@ class Epoch:
         except (TypeError, ValueError) as error:
             raise CorruptFileError(f"{path}: {error} {self.run.how_to_extract(path)}") from error
 
+    def _of_layer(self, arrays: Mapping[str, np.ndarray], layer: str) -> np.ndarray:
+        if layer in arrays or layer not in self.run.derived_layers:
+            return arrays[layer].astype(np.float32)
+        encoder = arrays[ENCODER].astype(np.float32)
+        kind = self.run.recipe["model"]["projector"]
+        return project(encoder, etf_size(kind, encoder.shape[1], len(self.run.classes)))
+
     def head(self, layer: str = "encoder") -> Head:
         """The linear classifier on `layer`."""
         self._require_head(layer)
-        path = self.path / layout.HEAD
-        names = [f"{layer}.weight", f"{layer}.bias"]
-        arrays = files.read_arrays(path, names, mend=_RETRAIN)
-        try:
-            head = Head(*(arrays[name] for name in names))
-        except (InvalidArrayError, TypeError) as error:
-            raise CorruptFileError(f"{path}: {error} {_RETRAIN}") from error
-        if head.classes != len(self.run.classes):
-            raise CorruptFileError(
-                f"{path} has a head for {head.classes} classes, but the run has "
-                f"{len(self.run.classes)}. {_RETRAIN}"
-            )
-        return head
+        return self._read_head(self.path / layout.HEAD, layer, _RETRAIN)
 
     def has_head(self, layer: str) -> bool:
         """Whether `layer` has a classifier of its own."""
         return f"{layer}.weight" in files.array_names(self.path / layout.HEAD, mend=_RETRAIN)
+
+    def probe(self, layer: str = "encoder") -> Head:
+        """A linear probe on `layer`, fitted to ID training features after the training."""
+        self._require_layer(layer)
+        if not self.has_probe(layer):
+            raise MissingDataError(
+                f"No linear probe was fitted to the {layer} of epoch {self.number} of "
+                f"{self.run.name}. {self.run.how_to_extract()}"
+            )
+        path = self.path / layout.PROBES
+        self._require_current(path, self._weights_source())
+        return self._read_head(path, layer, self.run.how_to_extract(path))
+
+    def has_probe(self, layer: str) -> bool:
+        """Whether a linear probe was fitted to `layer`."""
+        path = self.path / layout.PROBES
+        mend = self.run.how_to_extract(path)
+        return path.exists() and f"{layer}.weight" in files.array_names(path, mend=mend)
+
+    def _read_head(self, path: Path, layer: str, mend: str) -> Head:
+        names = [f"{layer}.weight", f"{layer}.bias"]
+        arrays = files.read_arrays(path, names, mend=mend)
+        try:
+            head = Head(*(arrays[name] for name in names))
+        except (InvalidArrayError, TypeError) as error:
+            raise CorruptFileError(f"{path}: {error} {mend}") from error
+        if head.classes != len(self.run.classes):
+            raise CorruptFileError(
+                f"{path} has a head for {head.classes} classes, but the run has "
+                f"{len(self.run.classes)}. {mend}"
+            )
+        return head
 
     def statistics(self, layer: str = "encoder") -> ClassStatistics:
         """Class statistics of the whole training set at `layer`."""
@@ -183,13 +224,26 @@ class Epoch:
         """
         return self._weights_source() | self._samples_source(self.full_name(set_name))
 
-    def has_features(self, set_name: str) -> bool:
-        """Whether a set's features (of the training set: and statistics) are there and current."""
-        paths = [layout.feature_file(self.path, self.full_name(set_name))]
-        if paths[0] == layout.feature_file(self.path, self.full_name("train")):
-            paths.append(self.path / layout.STATISTICS)
+    def has_features(self, set_name: str, layers: Sequence[str] = ()) -> bool:
+        """Whether a set's features are there and current, those of `layers` among them.
+
+        Of the training set: and the statistics of these layers, and the probes.
+        """
+        path = layout.feature_file(self.path, self.full_name(set_name))
+        paths, wanted = [path], set(layers) - set(self.run.derived_layers)
         sources = self.feature_sources(set_name)
-        return all(files.is_made_from(path, sources) for path in paths)
+        if path == layout.feature_file(self.path, self.full_name("train")):
+            if not files.is_made_from(self.path / layout.PROBES, self.probe_sources()):
+                return False
+            paths.append(self.path / layout.STATISTICS)
+            wanted |= {f"{layer}.means" for layer in layers}
+        if not all(files.is_made_from(path, sources) for path in paths):
+            return False
+        return wanted <= {name for path in paths for name in files.array_names(path)}
+
+    def probe_sources(self) -> dict[str, str]:
+        """Fingerprints of what the linear probes have to come from, and their version."""
+        return self.feature_sources("train") | {f"{CODE}probe": PROBE_VERSION}
 
     def collapse(self) -> pd.DataFrame:
         """Collapse metrics: layer, metric, set (of NC5; else empty), value."""
@@ -220,7 +274,7 @@ class Epoch:
 
     def scores(self, detector: str, set_name: str, layer: str = "encoder") -> np.ndarray:
         """Scores (N,) of a set by a detector, higher = more in-distribution."""
-        self._require_head(layer)
+        self._require_layer(layer)
         path = self._fresh(layout.SCORES)
         name = f"{layer}/{detector}/{self.full_name(set_name)}"
         mend = self._how_to_evaluate(path)
@@ -274,7 +328,7 @@ class Epoch:
 
     def results_inputs(self) -> dict[str, str]:
         """What results have to come from: each file's fingerprint, and the metrics' version."""
-        paths = [self.path / layout.HEAD, self.path / layout.STATISTICS]
+        paths = [self.path / name for name in (layout.HEAD, layout.STATISTICS, layout.PROBES)]
         paths += [layout.feature_file(self.path, name) for name in self.sets]
         return RESULTS_VERSION_SOURCE | {
             path.relative_to(self.path).as_posix(): self._fingerprint(path)
@@ -340,8 +394,9 @@ class Epoch:
             )
 
     def _require_layer(self, layer: str) -> None:
-        if layer not in self.run.layers:
-            raise UnknownNameError(f"layer of run {self.run.name}", layer, self.run.layers)
+        if layer not in self.run.layers and layer not in self.layers:
+            where = f"layer of epoch {self.number} of run {self.run.name}"
+            raise UnknownNameError(where, layer, self.layers)
 
     def _require_head(self, layer: str) -> None:
         self._require_layer(layer)

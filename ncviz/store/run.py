@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ncviz.errors import InvalidOptionError, MissingDataError, NcvizError, UnknownNameError
+from ncviz.projector import KINDS
 from ncviz.store import files, layout
 from ncviz.store.description import read_description
 from ncviz.store.epoch import (
     COLLAPSE_COLUMNS,
     DETECTION_COLUMNS,
+    PROJECTOR,
     TRANSFER_COLUMNS,
     Epoch,
 )
@@ -63,7 +65,15 @@ class Run:
 
     @property
     def layers(self) -> tuple[str, ...]:
+        """The layers that every saved epoch has, the one under the head last."""
         return tuple(self.description["layers"])
+
+    @property
+    def derived_layers(self) -> tuple[str, ...]:
+        """Layers that are computed on reading instead of stored: a projector with fixed weights."""
+        model = self.recipe.get("model")
+        fixed = isinstance(model, dict) and model.get("projector") in KINDS
+        return tuple({PROJECTOR} & set(self.layers)) if fixed else ()
 
     @property
     def ood_sets(self) -> dict[str, str]:

@@ -57,10 +57,14 @@ def save_network(
 
 def save_heads(run: Run, epoch: int, heads: Mapping[str, Head]) -> None:
     """Save the head of each layer; makes the epoch part of the run."""
+    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, _head_arrays(heads))
+
+
+def _head_arrays(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
     arrays = {}
     for layer, head in heads.items():
         arrays |= {f"{layer}.weight": head.weight, f"{layer}.bias": head.bias}
-    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, arrays)
+    return arrays
 
 
 def save_samples(run: Run, samples: pd.DataFrame) -> None:
@@ -69,8 +73,9 @@ def save_samples(run: Run, samples: pd.DataFrame) -> None:
 
 
 def save_features(epoch: Epoch, set_name: str, arrays: Mapping[str, np.ndarray], sources) -> None:
-    """Write one set's features by layer, and its labels."""
-    files.write_arrays(layout.feature_file(epoch.path, set_name), arrays, sources=sources)
+    """Write one set's features by layer, and its labels; layers that follow from others are not."""
+    kept = {name: array for name, array in arrays.items() if name not in epoch.run.derived_layers}
+    files.write_arrays(layout.feature_file(epoch.path, set_name), kept, sources=sources)
 
 
 def save_statistics(epoch: Epoch, statistics: Mapping[str, ClassStatistics], sources) -> None:
@@ -84,6 +89,11 @@ def save_statistics(epoch: Epoch, statistics: Mapping[str, ClassStatistics], sou
             f"{layer}.squares": one.squares,
         }
     files.write_arrays(epoch.path / layout.STATISTICS, arrays, sources=sources)
+
+
+def save_probes(epoch: Epoch, probes: Mapping[str, Head], sources: Mapping[str, str]) -> None:
+    """Write the linear probe of each layer, fitted to ID training features."""
+    files.write_arrays(epoch.path / layout.PROBES, _head_arrays(probes), sources=sources)
 
 
 def save_results(

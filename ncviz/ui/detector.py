@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from ncviz import detectors
+from ncviz.detectors import DetectorInfo, probe_energy
 from ncviz.store import Run
 from ncviz.ui import controls, loaders
 from ncviz.ui.components import plain
@@ -39,15 +40,22 @@ def in_order(found: Iterable[str]) -> list[str]:
 
 def label(name: str) -> str:
     """How a page writes the detector `name`."""
-    return detectors.info(name).label if name in detectors.names() else name
+    info = _info(name)
+    return info.label if info else name
 
 
 def explain(name: str) -> None:
-    """A button that opens formula, source and caveat of a detector that the registry knows."""
-    if name not in detectors.names():
+    """A button that opens formula, source and caveat of a detector that is known."""
+    info = _info(name)
+    if info is None:
         return
-    info = detectors.info(name)
     with st.popover(f"What is {info.label}?", icon=":material/help:"):
         st.latex(info.formula)
         st.caption(f"Source: {plain(info.source)}. Looks at: {plain(info.family)}.")
         st.markdown(plain(info.caveat))
+
+
+def _info(name: str) -> DetectorInfo | None:
+    if name == probe_energy.INFO.name:
+        return probe_energy.INFO
+    return detectors.info(name) if name in detectors.names() else None
