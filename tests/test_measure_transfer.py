@@ -9,7 +9,7 @@ from ncviz import data
 from ncviz.arrays import FeatureSet
 from ncviz.errors import MissingDataError
 from ncviz.evaluation import as_json, as_text
-from ncviz.extraction import measure_transfer
+from ncviz.extraction import extract, measure_transfer
 from ncviz.inference import load_network, normalise, transform_of
 from ncviz.store import open_run, write
 from ncviz.transfer import transfer
@@ -50,6 +50,22 @@ def test_errors_are_those_of_probes_on_whole_splits(digits_run):
 def test_sets_without_meaningful_labels_are_left_out(digits_run):
     measure(digits_run, epochs=[6])
     assert not set(digits_run.transfer()["set"]) & {"noise", "photo-patches"}
+    reason = "has no labels that say what is shown"
+    assert open_run(digits_run.path).without_transfer == dict.fromkeys(
+        ("photo-patches", "noise"), reason
+    )
+
+
+def test_every_extracted_layer_is_measured(digits_run):
+    run = extract(digits_run, epochs=[6], stages=True, device="cpu", progress=False)
+    measure(run, epochs=[4, 6])
+    table = run.transfer()
+    layers = table.groupby("epoch")["layer"].unique().map(list).to_dict()
+    assert layers == {4: ["encoder"], 6: ["stage1", "stage2", "stage3", "encoder"]}
+    # Stages that come later are measured by the next call.
+    extract(run, epochs=[4], stages=True, device="cpu", progress=False)
+    measure(run, epochs=[4])
+    assert set(run.epoch(4).transfer()["layer"]) == {"stage1", "stage2", "stage3", "encoder"}
 
 
 def test_current_errors_are_kept_and_those_of_other_weights_are_not(digits_run, files_below):

@@ -162,18 +162,92 @@ def test_table_has_a_row_for_each_layer(measured, open_page):
 
 def track(name: str, *, chosen: int | None = None) -> figures.Track:
     epochs = np.array([1, 5, 9])
-    return figures.Track(name, epochs, epochs / 10, epochs / 20, ID_STYLE, chosen)
+    words = [f"epoch {epoch}" for epoch in epochs]
+    return figures.Track(name, words, epochs / 10, epochs / 20, ID_STYLE, chosen)
 
 
-def test_points_carry_their_track_and_epoch():
+def test_points_carry_their_track_and_their_place_in_it():
     panel = figures.Against("NC1", "FPR95", (track("a"), track("b")), "r = 1")
     figure = figures.trade_off([panel], title="t", note="n")
-    np.testing.assert_array_equal(figure.data[1].customdata, [[1, 1], [1, 5], [1, 9]])
+    np.testing.assert_array_equal(figure.data[1].customdata, [[1, 0], [1, 1], [1, 2]])
+    assert list(figure.data[1].text) == ["epoch 1", "epoch 5", "epoch 9"]
 
 
 def test_the_chosen_epoch_has_a_ring_around_it():
-    panel = figures.Against("NC1", "FPR95", (track("a", chosen=5),), "r = 1", log_x=True)
+    panel = figures.Against("NC1", "FPR95", (track("a", chosen=1),), "r = 1", log_x=True)
     _, ring = figures.trade_off([panel], title="t", note="n").data
     assert ring.x.tolist() == pytest.approx([0.5])
     assert ring.y.tolist() == pytest.approx([0.25])
     assert "open" in ring.marker.symbol
+
+
+STAGES = ("stage1", "stage2")
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory) -> Path:
+    """A run whose head sits on its projector, with two layers inside its backbone at the end."""
+    folder = tmp_path_factory.mktemp("controlled")
+    run = make_run(
+        folder, "cats", layers=("encoder", "projector"), heads=("projector",), stages={9: STAGES}
+    )
+    add_transfer(run)
+    write.update_description(run, without_transfer={"noise": "has no labels", "a*b": "is odd"})
+    return folder
+
+
+def test_layers_of_a_network_are_points_of_one_line(controlled, open_page):
+    app = open_page(controlled, points=["layers"])
+    figure = figure_of(app)
+    lines = [trace for trace in figure["data"] if trace.get("showlegend") is not None]
+    assert [trace["name"] for trace in lines if trace["showlegend"]] == ["cats"]
+    assert list(lines[0]["text"]) == [*STAGES, "encoder", "projector"]
+    table = app.dataframe[0].value
+    assert list(table["Layer"]) == [*STAGES, "encoder", "projector"]
+    nc1, fpr95 = table["NC1 tr(Σ_W Σ_B⁺)/C"], table["Mean FPR95 over OOD sets"]
+    expected = correlate(np.log(nc1.to_numpy()), fpr95.to_numpy())
+    said = headings(figure)[0]
+    assert said == (
+        f"r = {expected.r:.2f} [{expected.low:.2f}, {expected.high:.2f}]".replace("-", "−")
+        if expected
+        else "too few points for r"
+    )
+
+
+def test_layers_are_compared_by_a_score_that_all_of_them_have(controlled, open_page):
+    app = open_page(controlled)
+    assert app.selectbox(key="layer_detector").value == "energy_probe"
+    assert not app.dataframe[0].value["Mean FPR95 over OOD sets"].isna().any()
+    own = open_page(controlled, layer_detector="Energy")
+    missing = own.dataframe[0].value.set_index("Layer")["Mean FPR95 over OOD sets"].isna()
+    assert missing.to_dict() == {**dict.fromkeys((*STAGES, "encoder"), True), "projector": False}
+
+
+def test_the_marked_point_is_the_layer_and_epoch_looked_at(controlled, open_page):
+    def rings(**url) -> int:
+        figure = figure_of(open_page(controlled, **url))
+        return sum("open" in trace["marker"]["symbol"] for trace in figure["data"])
+
+    assert rings(epoch="4", layer="encoder") == 3
+    assert rings(points=["layers"], layer="stage1") == 3
+    assert rings(points=["layers"], epoch="4", layer="encoder") == 0
+
+
+def test_layers_inside_the_backbone_are_offered_where_they_were_extracted(controlled, open_page):
+    last, before = open_page(controlled), open_page(controlled, epoch="4")
+    assert last.get("button_group")[0].options == [*STAGES, "encoder", "projector"]
+    assert before.get("button_group")[0].options == ["encoder", "projector"]
+    assert last.session_state["layer"] == before.session_state["layer"] == "projector"
+
+
+def test_sets_without_transfer_say_why(controlled, open_page):
+    captions = [caption.value for caption in open_page(controlled).caption]
+    assert r"No transfer error for: a\*b is odd; noise has no labels." in captions
+
+
+def test_without_layers_inside_the_backbone_the_page_says_how_to_extract_them(measured, open_page):
+    code = [block.value for block in open_page(measured, points=["layers"]).code]
+    assert code[-1].splitlines() == [
+        "python scripts/extract.py cats --stages",
+        "python scripts/extract.py dogs --stages",
+    ]

@@ -55,13 +55,19 @@ def measure_transfer(
     where = choose_device(device)
     chosen = choose_epochs(run, epochs)
     load = {"root": data_root, "progress": progress}
-    images = {name: splits for name in run.ood_sets if (splits := _labelled_splits(name, load))}
+    images, reasons = {}, {}
+    for name in run.ood_sets:
+        try:
+            images[name] = _labelled_splits(name, load)
+        except MissingDataError as error:
+            reasons[name] = str(error)
     if not images:
         raise MissingDataError(
             f"None of the OOD sets of {run.name} ({', '.join(run.ood_sets) or 'there are none'}) "
             "has labels and a train split on this machine. Add one with: "
             f"python scripts/extract.py {run.name} --ood NAME ... --transfer"
         )
+    run = write.update_description(run, without_transfer=reasons)
     of_data = {
         f"data:{one.full_name}": one.fingerprint() for splits in images.values() for one in splits
     }
@@ -88,13 +94,13 @@ def _sources(epoch: Epoch, of_data: Mapping[str, str]) -> dict[str, str]:
 
 
 def _labelled_splits(name: str, load: Mapping[str, Any]) -> tuple[data.ImageSet, ...]:
-    """The train and test split of a set whose labels say what is shown; else nothing."""
+    """The train and test split of a set; raises MissingDataError that says what it lacks."""
     if not data.describe(name, root=load["root"]).labelled:
-        return ()
+        raise MissingDataError("has no labels that say what is shown")
     try:
         return tuple(data.load(name, split, **load) for split in SPLITS)
     except MissingDataError:
-        return ()
+        raise MissingDataError("has no train split to learn from") from None
 
 
 def _measure_epoch(

@@ -13,15 +13,23 @@ from ncviz.figures import grid, theme
 
 @dataclass(frozen=True)
 class Track:
-    """A run's layer through its epochs: epochs, x and y (E,), NaN where there is none."""
+    """A line of P points: a run's layer through its epochs, or a run's layers at one epoch.
+
+    Attributes
+    ----------
+    points : what each point is, in words
+    x, y : (P,), NaN where there is none
+    chosen : position of the point to mark, if it is what the page looks at
+    labelled : whether its words stand beside each point
+    """
 
     name: str
-    epochs: np.ndarray
+    points: Sequence[str]
     x: np.ndarray
     y: np.ndarray
     style: theme.Style
     chosen: int | None = None
-    """the epoch to mark, if it belongs to what the page looks at"""
+    labelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Against:
 
 
 def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
-    """Panels side by side. A point's customdata is the place of its track and its epoch."""
+    """Panels side by side. A point's customdata are the places of its track and in its track."""
     traces, axes = [], {}
     for at, domain in enumerate(grid.spans([1] * len(panels), gap=0.24 / len(panels))):
         panel = panels[at]
@@ -67,23 +75,26 @@ def _points(track: Track, place: int, at: int, *, legend: bool) -> go.Scatter:
     return go.Scatter(
         x=theme.float32(track.x),
         y=theme.float32(track.y),
-        customdata=np.stack([np.full(len(track.epochs), place), track.epochs], 1).astype(np.int32),
+        customdata=np.array([(place, at) for at in range(len(track.points))], dtype=np.int32),
+        text=[theme.text(point) for point in track.points],
         xaxis=f"x{grid.suffix(at)}",
         yaxis=f"y{grid.suffix(at)}",
         name=theme.text(track.name),
         legendgroup=track.name,
         showlegend=legend,
-        mode="lines+markers",
+        mode="lines+markers+text" if track.labelled else "lines+markers",
+        textposition="top center",
+        textfont={"size": 11},
         line={**track.style.line(1), "color": track.style.faded(0.5)},
         marker={"symbol": track.style.symbol, "size": 9, "color": track.style.colour},
-        hovertemplate="epoch %{customdata[1]}: %{x:.4g}, %{y:.4g}",
+        hovertemplate="%{text}: %{x:.4g}, %{y:.4g}",
         # A click marks the point by leading to its epoch; dimming the others would hide them.
         unselected={"marker": {"opacity": 1}},
     )
 
 
 def _ring(track: Track, at: int) -> go.Scatter:
-    here = track.epochs == track.chosen
+    here = slice(track.chosen, track.chosen + 1)
     return go.Scatter(
         x=theme.float32(track.x[here]),
         y=theme.float32(track.y[here]),

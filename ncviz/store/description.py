@@ -55,7 +55,7 @@ def _are_groups(value: Any) -> bool:
     )
 
 
-def _are_fingerprints(value: Any) -> bool:
+def _are_notes(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
@@ -74,6 +74,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: _are_texts(v) and len(v) > 0 and all(map(layout.is_plain, v)),
     ),
     "ood_sets": ("an object of data sets, each near or far", _or_absent(_are_groups)),
+    "without_transfer": ("an object of reasons", _or_absent(_are_notes)),
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
-    "data": ("an object of fingerprints", _or_absent(_are_fingerprints)),
+    "data": ("an object of fingerprints", _or_absent(_are_notes)),
 }

@@ -80,6 +80,11 @@ class Run:
         """Each OOD set that extraction was asked for, with its group: ``"near"`` or ``"far"``."""
         return dict(self.description.get("ood_sets") or {})
 
+    @property
+    def without_transfer(self) -> dict[str, str]:
+        """OOD sets that transfer cannot be measured on, each with what it lacks."""
+        return dict(self.description.get("without_transfer") or {})
+
     @cached_property
     def epochs(self) -> tuple[int, ...]:
         """The saved epochs, in order."""

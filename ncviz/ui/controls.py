@@ -40,14 +40,21 @@ def choose(
 
 
 def switch(
-    label: str, options: Sequence[str], *, key: str, help: str | None = None, bare: bool = False
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    default: str | None = None,
+    help: str | None = None,
+    bare: bool = False,
 ) -> str:
-    """One of a few `options`, all in sight; the first is the default. `bare` hides the label."""
-    _settle(key, options, options[0])
+    """One of a few `options`, all in sight; without a `default` the first. `bare`: no label."""
+    default = default or options[0]
+    _settle(key, options, default)
     chosen = st.segmented_control(
         label,
         options,
-        default=options[0],
+        default=default,
         required=True,
         key=key,
         help=help,
@@ -55,7 +62,7 @@ def switch(
         **_BOUND,
     )
     # A URL that names the control without a value empties it.
-    return chosen or options[0]
+    return chosen or default
 
 
 def choose_several(
@@ -120,10 +127,12 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     epoch = _choose_epoch(run.epochs)
     layer = switch(
         "Layer",
-        run.layers,
+        run.epoch(epoch).layers,
         key="layer",
+        default=run.layers[-1],
         help="encoder: the pooled output of the backbone. projector: after the fixed simplex-ETF "
-        "projector, where the network has one.",
+        "projector, where the network has one; the head sits on the last of them. stage1, ...: "
+        "pooled outputs inside the backbone, at epochs where they were extracted.",
     )
     return View(run, epoch, layer)
 

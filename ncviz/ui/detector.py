@@ -15,11 +15,11 @@ from ncviz.ui.components import plain
 DEFAULT = "energy"
 
 
-def choose(names: Sequence[str], *, help: str) -> str:
-    """One of the detectors `names`."""
-    return controls.choose(
-        "Detector", names, key="detector", default=DEFAULT, words=label, help=help
-    )
+def choose(
+    names: Sequence[str], *, help: str, key: str = "detector", default: str = DEFAULT
+) -> str:
+    """One of the detectors `names`; pages with another `key` have a choice of their own."""
+    return controls.choose("Detector", names, key=key, default=default, words=label, help=help)
 
 
 def choose_among(runs: Iterable[Run], *, help: str) -> str | None:
@@ -29,6 +29,20 @@ def choose_among(runs: Iterable[Run], *, help: str) -> str | None:
         return None
     with st.sidebar:
         return choose(in_order(found), help=help)
+
+
+def choose_for_layers(runs: Iterable[Run], *, help: str) -> str | None:
+    """The same for a comparison of layers: by default a score that each of them has."""
+    tables = [loaders.detection_table(run) for run in runs]
+    scored = [set(rows) for table in tables for _, rows in table.groupby("layer")["detector"]]
+    if not scored:
+        return None
+    shared = set.intersection(*scored)
+    default = DEFAULT if DEFAULT in shared else probe_energy.INFO.name
+    with st.sidebar:
+        return choose(
+            in_order(set.union(*scored)), help=help, key="layer_detector", default=default
+        )
 
 
 def in_order(found: Iterable[str]) -> list[str]:

@@ -91,7 +91,7 @@ def transfer_table(run: Run) -> pd.DataFrame:
 
 @_kept
 def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
-    """Metrics of a layer, one row for each evaluated epoch.
+    """Metrics of a layer, one row for each evaluated epoch: epoch, layer, then values.
 
     The collapse metrics that are not about a set; `fpr95` and `transfer` (a linear probe's error),
     each the mean over sets, and for each set as `fpr95:SET` and `transfer:SET`, where measured.
@@ -108,7 +108,9 @@ def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
             by_set = rows.pivot(index="epoch", columns="set", values=value)
             by_set = by_set[rows["set"].unique()]
             parts += [by_set.mean(axis=1).rename(name), by_set.add_prefix(f"{name}:")]
-    return pd.concat(parts, axis=1).loc[parts[0].index].reset_index()
+    table = pd.concat(parts, axis=1).loc[parts[0].index].reset_index()
+    table.insert(1, "layer", layer)
+    return table
 
 
 def is_sound(run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,21 +24,41 @@ DETECTION = "Mean FPR95 over OOD sets"
 TRANSFER = "Mean transfer error"
 ENTROPY = "Entropy, mean log ρ"
 NC1 = tuple(name for name, info in METRICS.items() if info.group == "NC1")
-TABLE_METRICS = ("nc1_pinv", "nc1_trace", "nc2_gram", "nc3_duality", "nc4_agreement")
+TABLE_METRICS = (
+    *("nc1_pinv", "nc1_trace", "nc2_gram", "nc3_duality", "nc4_agreement"),
+    *("entropy", "effective_rank"),
+)
+POINTS = ("epochs", "layers")
+NOTES = {
+    "epochs": "one point for each saved epoch · lines join the epochs of a run's layer",
+    "layers": "one point for each layer of a run's last epoch · lines go from input to head",
+}
+DEPENDENT = {"epochs": "epochs of one run", "layers": "layers of one network"}
 
 
 @dataclass(frozen=True)
 class Course:
-    """A layer of a run and its metrics, one row for each epoch."""
+    """A line of the chart: a run's layer through its epochs, or a run's layers at its last epoch.
+
+    Attributes
+    ----------
+    table : the metrics of its points, a row each, with the epoch and the layer
+    words : what each point is
+    """
 
     run: Run
-    layer: str
+    name: str
     table: pd.DataFrame
+    words: tuple[str, ...]
     style: Style
 
-    @property
-    def name(self) -> str:
-        return f"{self.run.name} · {self.layer}"
+    def position(self, view: View) -> int | None:
+        """Which of its points the page looks at."""
+        if self.run.name != view.run.name:
+            return None
+        here = (self.table["epoch"] == view.epoch) & (self.table["layer"] == view.layer)
+        found = np.flatnonzero(here)
+        return int(found[0]) if len(found) else None
 
 
 def body(view: View) -> None:
@@ -67,9 +88,24 @@ def body(view: View) -> None:
             words=lambda name: METRICS[name].label,
             help="Definitions of NC1 can disagree about which of two layers is more collapsed.",
         )
+    with st.sidebar:
+        points = controls.switch(
+            "Points",
+            POINTS,
+            key="points",
+            help="epochs: encoder and projector at every saved epoch. layers: all layers of a "
+            "run at its last epoch, those inside the backbone among them where they were "
+            "extracted.",
+        )
     shown = {name: runs[name] for name in chosen}
-    score = detector.choose_among(shown.values(), help="The score whose FPR95 is shown.")
-    courses = _courses(shown, score, nc1)
+    score = detector.choose_for_layers(
+        shown.values(),
+        help="The score whose FPR95 is shown. A layer without a head of its own has the energy of "
+        "a linear probe, and scores that look at features alone.",
+    )
+    last = {name: _layers_of(run, score) for name, run in shown.items()}
+    courses = _through_layers(shown, last) if points == "layers" else _through_epochs(shown, score)
+    courses = [course for course in courses if nc1 in course.table]
     if not courses:
         components.empty_state(
             "No chosen run has results yet. Make them with:",
@@ -83,43 +119,78 @@ def body(view: View) -> None:
         "written by scripts/evaluate.py and scripts/extract.py --transfer",
     )
     with shell.readable_errors():
-        _chart(view, courses, nc1)
+        _chart(view, courses, nc1, points)
     with shell.readable_errors():
-        _last_epochs(courses, score)
+        _last_epochs(shown, last, score)
+    with shell.readable_errors():
+        _what_is_missing(shown, last, points)
 
 
-def _courses(runs: Mapping[str, Run], score: str | None, nc1: str) -> list[Course]:
+def _through_epochs(runs: Mapping[str, Run], score: str | None) -> list[Course]:
     courses = []
     for run in runs.values():
         for layer in run.layers:
             table = loaders.trade_off_table(run, layer, score)
-            if len(table) and nc1 in table:
-                style = ood_style(len(courses) - 1) if courses else ID_STYLE
-                courses.append(Course(run, layer, table, style))
+            if len(table):
+                words = tuple(f"epoch {epoch}" for epoch in table["epoch"])
+                name = f"{run.name} · {layer}"
+                courses.append(Course(run, name, table, words, _style(len(courses))))
     return courses
 
 
-def _chart(view: View, courses: list[Course], nc1: str) -> None:
+def _through_layers(runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame]) -> list[Course]:
+    return [
+        Course(runs[name], name, table, tuple(table["layer"]), _style(position))
+        for position, (name, table) in enumerate(last.items())
+        if len(table)
+    ]
+
+
+def _layers_of(run: Run, score: str | None) -> pd.DataFrame:
+    """Metrics of all layers of a run at its last evaluated epoch, a row each."""
+    table = loaders.collapse_table(run)
+    if table.empty:
+        return table
+    epoch = table["epoch"].max()
+    layers = table.loc[table["epoch"] == epoch, "layer"].unique()
+    found = pd.concat([loaders.trade_off_table(run, layer, score) for layer in layers])
+    return found[found["epoch"] == epoch].reset_index(drop=True)
+
+
+def _style(position: int) -> Style:
+    return ood_style(position - 1) if position else ID_STYLE
+
+
+def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
     label = METRICS[nc1].label
     panels = [
-        _panel(view, courses, x=nc1, x_title=f"{label} (log scale)", y=y, y_title=title)
+        _panel(
+            view,
+            courses,
+            x=nc1,
+            x_title=f"{label} (log scale)",
+            y=y,
+            y_title=title,
+            labelled=points == "layers",
+        )
         for y, title in (("fpr95", DETECTION), ("transfer", TRANSFER), ("entropy", ENTROPY))
         if any(y in course.table for course in courses)
     ]
     figure = trade_off(
         panels,
         title="Collapse against detection, transfer and entropy",
-        note="one point for each saved epoch · lines join the epochs of a run's layer",
+        note=NOTES[points],
     )
 
     def follow() -> None:
-        points = st.session_state[CHART]["selection"]["points"]
-        if points and "customdata" in points[0]:
+        clicked = st.session_state[CHART]["selection"]["points"]
+        if clicked and "customdata" in clicked[0]:
             # The browser names the columns of a binary array by their number.
-            place, epoch = (int(points[0]["customdata"][column]) for column in ("0", "1"))
+            place, position = (int(clicked[0]["customdata"][column]) for column in ("0", "1"))
+            point = courses[place].table.iloc[position]
             st.session_state["run"] = courses[place].run.name
-            st.session_state["layer"] = courses[place].layer
-            st.session_state["epoch"] = epoch
+            st.session_state["layer"] = point["layer"]
+            st.session_state["epoch"] = int(point["epoch"])
 
     components.chart(
         figure,
@@ -130,31 +201,33 @@ def _chart(view: View, courses: list[Course], nc1: str) -> None:
     st.caption(
         "Full collapse lies to the left. If more collapse means better detection, points rise from "
         "left to right in the first panel; if it means worse transfer, they fall in the second. r "
-        "is Pearson's correlation of log NC1 with its 95 % interval, over all points: epochs of "
-        "one run are not independent, so the interval is too narrow. Click a point to choose its "
-        "run, layer and epoch."
+        "is Pearson's correlation of log NC1 with its 95 % interval, over all points: "
+        f"{DEPENDENT[points]} are not independent, so the interval is too narrow. Click a point to "
+        "choose its run, layer and epoch."
     )
-    lacking = [course.run.name for course in courses if "transfer" not in course.table]
-    if lacking:
-        components.empty_state(
-            "Transfer is not measured yet for " + plain(", ".join(dict.fromkeys(lacking))) + ":",
-            *(f"python scripts/extract.py {name} --transfer" for name in dict.fromkeys(lacking)),
-        )
 
 
 def _panel(
-    view: View, courses: list[Course], *, x: str, x_title: str, y: str, y_title: str
+    view: View,
+    courses: list[Course],
+    *,
+    x: str,
+    x_title: str,
+    y: str,
+    y_title: str,
+    labelled: bool,
 ) -> Against:
     tracks = tuple(
         Track(
             course.name,
-            course.table["epoch"].to_numpy(),
+            course.words,
             course.table[x].to_numpy(np.float64),
             course.table[y].to_numpy(np.float64)
             if y in course.table
             else np.full(len(course.table), np.nan),
             course.style,
-            view.epoch if (course.run.name, course.layer) == (view.run.name, view.layer) else None,
+            course.position(view),
+            labelled,
         )
         for course in courses
     )
@@ -167,9 +240,15 @@ def _panel(
     return Against(x_title, y_title, tracks, finding, log_x=True)
 
 
-def _last_epochs(courses: list[Course], score: str | None) -> None:
+def _last_epochs(
+    runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame], score: str | None
+) -> None:
     st.subheader("Each layer at its last epoch", anchor=False)
-    rows = [_row(course) for course in courses]
+    rows = [
+        _row(runs[name], table, position)
+        for name, table in last.items()
+        for position in range(len(table))
+    ]
     config = {
         METRICS[name].label: st.column_config.NumberColumn(
             help=METRICS[name].definition, format="%.3f"
@@ -187,10 +266,10 @@ def _last_epochs(courses: list[Course], score: str | None) -> None:
     )
 
 
-def _row(course: Course) -> dict[str, object]:
-    last = course.table.iloc[-1]
-    history = loaders.history(course.run)
-    row: dict[str, object] = {"Run": course.run.name, "Layer": course.layer}
+def _row(run: Run, table: pd.DataFrame, position: int) -> dict[str, object]:
+    last = table.iloc[position]
+    history = loaders.history(run)
+    row: dict[str, object] = {"Run": run.name, "Layer": last["layer"]}
     if "test_accuracy" in history:
         row["ID test error"] = 1 - history["test_accuracy"].iloc[-1]
     row |= {METRICS[name].label: last[name] for name in TABLE_METRICS if name in last}
@@ -202,7 +281,32 @@ def _row(course: Course) -> dict[str, object]:
     for prefix, words in (("fpr95:", "FPR95"), ("transfer:", "Transfer error")):
         row |= {
             f"{words}, {name.removeprefix(prefix)}": last[name]
-            for name in course.table.columns
+            for name in table.columns
             if name.startswith(prefix)
         }
     return row
+
+
+def _what_is_missing(
+    runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame], points: str
+) -> None:
+    unmeasured = [name for name, table in last.items() if "transfer" not in table]
+    if unmeasured:
+        components.empty_state(
+            f"Transfer is not measured yet for {plain(', '.join(unmeasured))}:",
+            *(f"python scripts/extract.py {shlex.quote(name)} --transfer" for name in unmeasured),
+        )
+    reasons = {
+        f"{plain(name)} {plain(reason)}"
+        for run in runs.values()
+        for name, reason in run.without_transfer.items()
+    }
+    if reasons:
+        st.caption(f"No transfer error for: {'; '.join(sorted(reasons))}.")
+    without = [name for name, table in last.items() if len(table) <= len(runs[name].layers)]
+    if without and points == "layers":
+        components.empty_state(
+            f"No layers inside the backbone were extracted of {plain(', '.join(without))}. Do so, "
+            "then evaluate again:",
+            *(f"python scripts/extract.py {shlex.quote(name)} --stages" for name in without),
+        )
