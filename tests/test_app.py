@@ -556,3 +556,18 @@ def test_pages_on_disk_are_the_pages_in_the_sidebar():
 
     on_disk = {f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py")}
     assert {page.path for page in LISTED} == on_disk | {"app.py"}
+
+
+def test_the_overview_compares_the_layers_under_the_heads(open_app, tmp_path):
+    make_run(tmp_path, "ants")
+    make_run(tmp_path, "bees", layers=("encoder", "projector"), heads=("projector",))
+    app = healthy(open_app(tmp_path))
+    figure = charts(app)["Collapse and OOD detection over epochs"]
+    headings = [note["text"] for note in figure["layout"]["annotations"]]
+    assert headings == ["<b>ants</b> · encoder", "<b>bees</b> · projector"]
+    assert "No Energy" not in words(app)
+
+    app = healthy(open_app(tmp_path, run="bees", layer="encoder"))
+    assert "No Energy of: bees (encoder). A layer without a head of its own has" in words(app)
+    app = open_app(tmp_path, run="bees", layer="encoder", detector="Energy, linear probe")
+    assert "A layer without a head" not in words(healthy(app))

@@ -284,16 +284,16 @@ def test_arrow_keys_move_the_mark_on_the_overview(app, reader):
 
 
 def test_run_epoch_and_layer_follow_from_page_to_page(app, reader):
-    tab = reader(f"{app}/Neural_collapse?run=cats&layer=projector")
-    charts_show(tab, "cats · epoch 9 · layer projector")
+    tab = reader(f"{app}/Neural_collapse?run=cats&layer=encoder")
+    charts_show(tab, "cats · epoch 9 · layer encoder")
     tab.keyboard.press("ArrowLeft")
-    charts_show(tab, "cats · epoch 4 · layer projector")
+    charts_show(tab, "cats · epoch 4 · layer encoder")
     tab.get_by_role("link", name="OOD scores").click()
-    charts_show(tab, "cats · epoch 4 · layer projector")
-    wait_for_address(tab, run=None, epoch="4", layer="projector")
+    charts_show(tab, "cats · epoch 4 · layer encoder")
+    wait_for_address(tab, run=None, epoch="4", layer="encoder")
     tab.get_by_role("link", name="Overview").click()
     tab.get_by_role("heading", name="cats at epoch 4").wait_for()
-    wait_for_address(tab, epoch="4", layer="projector")
+    wait_for_address(tab, epoch="4", layer="encoder")
 
 
 def test_choosing_a_run_shows_its_last_epoch(app, reader):
@@ -320,7 +320,7 @@ def test_an_address_shows_the_same_to_another_reader(app, reader):
 
 def test_an_unusable_address_falls_back_without_a_word(app, reader):
     tab = reader(f"{app}/OOD_scores?run=../../etc&epoch=99&layer=<script>&detector=x&accept=abc")
-    charts_show(tab, "cats · epoch 9 · layer encoder")
+    charts_show(tab, "cats · epoch 9 · layer projector")
     assert tab.get_by_role("alert").count() == 0
     assert not {"run", "epoch", "layer", "detector"} & address_of(tab).keys()
 

@@ -55,7 +55,7 @@ def trend_figure():
 def run_trend(name: str) -> figures.RunTrend:
     nc1 = figures.Series("NC1", EPOCHS, np.array([5.0, 1.0, 0.1, 0.02]))
     auroc = figures.Series("AUROC on near OOD", EPOCHS, np.array([0.6, 0.7, 0.8, 0.9]))
-    return figures.RunTrend(name, nc1, (auroc,))
+    return figures.RunTrend(name, "encoder", nc1, (auroc,))
 
 
 def overview_figure(runs: int = 2):
@@ -130,9 +130,9 @@ def test_a_figure_says_what_it_shows_and_names_its_axes(name):
     assert figure.layout.title.text
     if name == "overview":
         names = {annotation.text for annotation in figure.layout.annotations}
-        assert "<b>digits</b>" in names
+        assert "<b>digits</b> · encoder" in names
         assert "Energy" in subtitle
-        assert "layer encoder" in subtitle
+        assert "AUROC of Energy" in subtitle
     else:
         assert "digits" in subtitle
         assert "epoch" in subtitle

@@ -37,9 +37,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class RunTrend:
-    """What the first chart shows of a run: NC1 and AUROC over its epochs."""
+    """What the first chart shows of a run: NC1 and AUROC of a layer over its epochs."""
 
     run: str
+    layer: str
     nc1: Series
     auroc: tuple[Series, ...]
 
@@ -114,13 +115,13 @@ def collapse_and_auroc(
         )
     layout = theme.layout(
         "Collapse and OOD detection over epochs",
-        f"layer {chosen.layer} · AUROC of {detector}, mean over the OOD sets of a kind",
+        f"AUROC of {detector}, mean over the OOD sets of a kind",
         height=160 + 320 * blocks,
         legend_rows=int(_name_once(traces)),
         above=20,
         shapes=shapes,
         annotations=[
-            grid.heading(f"<b>{theme.text(trend.run)}</b>", 2 * number)
+            grid.heading(f"<b>{theme.text(trend.run)}</b> · {theme.text(trend.layer)}", 2 * number)
             for number, trend in enumerate(trends)
         ],
         **axes,

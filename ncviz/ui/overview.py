@@ -68,6 +68,14 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
         chosen=view.shown,
     )
     components.chart(figure, key="trends", alt=f"NC1 and AUROC over epochs of {len(trends)} runs")
+    unscored = [trend for trend in trends if not trend.auroc and _is_scored(runs[trend.run], trend)]
+    if unscored:
+        st.caption(
+            f"No {plain(detector.label(score))} of: "
+            + ", ".join(f"{plain(trend.run)} ({plain(trend.layer)})" for trend in unscored)
+            + ". A layer without a head of its own has the detectors that look at features alone, "
+            "and the energy of a linear probe: choose one of these, or the layer under the head."
+        )
     if len(trends) > MAX_PANELS:
         st.caption(f"The chosen run and {MAX_PANELS - 1} of the {len(trends) - 1} others.")
     st.caption(
@@ -78,12 +86,20 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
 
 
 def _trend(run: Run, view: View, score: str | None) -> RunTrend | None:
-    """NC1 and AUROC of a run at the chosen layer; None where it has no results."""
-    layer = view.layer if view.layer in run.layers else run.layers[-1]
+    """NC1 and AUROC of a run at the chosen layer; None where it has no results.
+
+    Under the head means so in every run, whatever the layer is called there.
+    """
+    under_head = view.layer == view.run.layers[-1]
+    layer = view.layer if view.layer in run.layers and not under_head else run.layers[-1]
     nc1 = tables.metric_series(loaders.collapse_table(run), layer, headlines.HEADLINES[0].metric)
     if not len(nc1.epochs):
         return None
-    return RunTrend(run.name, nc1, tuple(_aurocs(run, layer, score).values()))
+    return RunTrend(run.name, layer, nc1, tuple(_aurocs(run, layer, score).values()))
+
+
+def _is_scored(run: Run, trend: RunTrend) -> bool:
+    return trend.layer in set(loaders.detection_table(run)["layer"])
 
 
 def _aurocs(run: Run, layer: str, score: str | None) -> dict[str, Series]:
