@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.errors import InvalidOptionError
-from ncviz.evaluation import as_json, as_text, evaluate
+from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
 from ncviz.store import list_runs, open_run, run_folder
 
 
@@ -52,6 +52,7 @@ def main() -> None:
     else:
         last = max(options.epochs) if options.epochs else None
         print("\n\n".join(as_text(run, last) for run in runs))
+        print(f"\n{side_by_side(runs)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from made_runs import make_run
 
 from ncviz import collapse, detectors
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
-from ncviz.evaluation import as_json, as_text, evaluate
+from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
 from ncviz.metrics import detection_metrics
 from ncviz.store import epoch as epoch_module
 from ncviz.store import files, layout, open_run, write
@@ -298,3 +298,19 @@ def test_json_has_every_row(digits_run):
     pd.testing.assert_frame_equal(pd.DataFrame(values["detection"]), digits_run.detection())
     assert len(values["detection"]) == 4 * (len(detectors.names()) + 1) * len(OOD)
     assert {*asdict(detection_metrics([1.0], [0.0]))} <= set(values["detection"][0])
+
+
+def test_layers_stand_side_by_side(tmp_path):
+    plain = make_run(tmp_path, "plain")
+    run = make_run(tmp_path, "both", layers=("encoder", "projector"), heads=("projector",))
+    lines = [line.split() for line in side_by_side([plain, run]).splitlines()]
+    assert [line[:3] for line in lines[2:]] == [
+        ["plain", "encoder", "9"],
+        ["both", "encoder", "9"],
+        ["both", "projector", "9"],
+    ]
+    table = run.detection().query(
+        "epoch == 9 and detector == 'energy_probe' and layer == 'encoder'"
+    )
+    assert f"{table['auroc'].mean():.4f}" in lines[3]
+    assert lines[3][-2:] == ["-", "-"]  # transfer was not measured

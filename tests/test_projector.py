@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from ncviz.errors import InvalidOptionError
 from ncviz.models import ModelSpec, build
 from ncviz.models.normalisation import StandardisedConv2d, group_norm
 from ncviz.models.projector import ETFProjector, simplex_etf
@@ -150,6 +151,17 @@ def test_stages_are_pooled_and_come_before_the_encoder(backbone):
         assert list(widths.values()) == [8, 16, 32, 64, 64][: len(widths)]
     for name, features in outputs.layers.items():
         assert torch.allclose(features[:1], alone.layers[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize(("image_size", "patch"), [(8, 1), (32, 4), (64, 8), (128, 16), (224, 16)])
+def test_vit_s_patches_are_16_pixels_and_smaller_for_small_images(image_size, patch):
+    network = build(ModelSpec("vit-t", width=64), classes=3, image_size=image_size)
+    assert network.backbone.transformer.conv_proj.kernel_size == (patch, patch)
+
+
+def test_vit_refuses_images_that_its_patches_do_not_fill():
+    with pytest.raises(InvalidOptionError, match="image_size is 150.*multiple of 16"):
+        build(ModelSpec("vit-t", width=64), classes=3, image_size=150)
 
 
 def test_vit_s_encoder_is_torchvision_s():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from ncviz.collapse import METRICS
+from ncviz.detectors import probe_energy
 from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
 from ncviz.transfer import DEFINITIONS
 
 WRONG_WAY = "!"
+_COMPARED = ("nc1_pinv", "nc1_trace", "nc4_agreement", "entropy", "effective_rank")
 
 
 def as_text(run: Run, epoch: int | None = None) -> str:
@@ -51,6 +55,48 @@ def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
     if (detection["auroc"] < 0.5).any():
         parts.append(f"{WRONG_WAY} ranks the wrong way round on this set")
     return parts
+
+
+def side_by_side(runs: Sequence[Run]) -> str:
+    """Every layer of every run at its last evaluated epoch, a line each: what they are compared by.
+
+    Detection is by the energy of a linear probe, which every layer has; means are over sets.
+    """
+    rows = [row for run in runs for row in _layer_rows(run)]
+    table = pd.DataFrame(rows)
+    text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
+    score = probe_energy.INFO.label
+    return f"Layers side by side (AUROC and FPR95: {score}; means over sets):\n{text}"
+
+
+def _layer_rows(run: Run) -> Iterator[dict]:
+    collapse = run.collapse()
+    epoch = run.epoch(int(collapse["epoch"].max()))
+    history = run.history
+    last = history[history["epoch"] == epoch.number]
+    detection = epoch.detection()
+    detection = detection[detection["detector"] == probe_energy.INFO.name]
+    try:
+        transfer = epoch.transfer()
+    except MissingDataError:
+        transfer = pd.DataFrame(columns=["layer", *DEFINITIONS])
+    metrics = collapse[collapse["epoch"] == epoch.number].pivot_table(
+        index="layer", columns="metric", values="value"
+    )
+    for layer in epoch.layers:
+        scored = detection[detection["layer"] == layer]
+        errors = transfer[transfer["layer"] == layer]
+        yield {
+            "run": run.name,
+            "layer": layer,
+            "epoch": epoch.number,
+            "test error": 1 - last["test_accuracy"].mean() if len(last) else None,
+            **{name: metrics.loc[layer, name] for name in _COMPARED if name in metrics},
+            "AUROC": scored["auroc"].mean(),
+            "FPR95": scored["fpr95"].mean(),
+            "probe error": errors["probe_error"].mean(),
+            "NCM error": errors["ncm_error"].mean(),
+        }
 
 
 def as_json(run: Run) -> dict:

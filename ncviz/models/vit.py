@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
+from ncviz.errors import InvalidOptionError
+
 HEAD_WIDTH = 64
+PATCH = 16
 BLOCKS_PER_STAGE = 3
 
 
@@ -15,18 +18,24 @@ class ViT(nn.Module):
 
     A transformer has no stages of its own: three blocks count as one here.
 
-    One head is 64 wide, so `width` (192 for ViT-T) must be a multiple of it. Patches are an eighth
-    of the image wide: 4 px for 32 px images.
+    One head is 64 wide, so `width` (192 for ViT-T) must be a multiple of it. Patches are 16 px wide
+    for images from 128 px on, and an eighth of smaller ones: 4 px for 32 px images.
     """
 
     stages = 4
 
     def __init__(self, width: int, image_size: int):
         super().__init__()
+        patch = PATCH if image_size >= 8 * PATCH else image_size // 8
+        if image_size % patch:
+            raise InvalidOptionError(
+                f"image_size is {image_size}; vit-t cuts images into patches of {patch} px, so it "
+                f"must be a multiple of {patch}."
+            )
         self.dim = width
         self.transformer = VisionTransformer(
             image_size=image_size,
-            patch_size=image_size // 8,
+            patch_size=patch,
             num_layers=self.stages * BLOCKS_PER_STAGE,
             num_heads=width // HEAD_WIDTH,
             hidden_dim=width,
