@@ -160,7 +160,7 @@ def test_vit_s_patches_are_16_pixels_and_smaller_for_small_images(image_size, pa
 
 
 def test_vit_refuses_images_that_its_patches_do_not_fill():
-    with pytest.raises(InvalidOptionError, match="image_size is 150.*multiple of 16"):
+    with pytest.raises(InvalidOptionError, match=r"image_size is 150.*multiple of 16"):
         build(ModelSpec("vit-t", width=64), classes=3, image_size=150)
 
 
