@@ -571,3 +571,21 @@ def test_the_overview_compares_the_layers_under_the_heads(open_app, tmp_path):
     assert "No Energy of: bees (encoder). A layer without a head of its own has" in words(app)
     app = open_app(tmp_path, run="bees", layer="encoder", detector="Energy, linear probe")
     assert "A layer without a head" not in words(healthy(app))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_layers_inside_the_backbone_can_be_looked_at(open_app, tmp_path, page):
+    run = make_run(
+        tmp_path,
+        "bees",
+        layers=("encoder", "projector"),
+        heads=("projector",),
+        stages={9: ("stage1", "stage2")},
+    )
+    add_maps(run)
+    app = healthy(open_app(tmp_path, page, layer="stage2"))
+    assert "layer stage2" in words(app) or page == EMBEDDINGS
+    assert "python scripts" not in words(app) or page == TRADE_OFF
+    # Where the stages were not extracted, the layer under the head is shown.
+    app = healthy(open_app(tmp_path, page, layer="stage2", epoch="4"))
+    assert app.session_state["layer"] == "projector"
