@@ -55,7 +55,8 @@ def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
         x = {"title": {"text": theme.symbols(panel.x_title)}, "domain": domain}
         if panel.log_x:
             x |= theme.log_axis(np.concatenate([track.x for track in panel.tracks]))
-        axes |= grid.axes(at, x, {"title": {"text": theme.symbols(panel.y_title)}, "nticks": 6})
+        y = {"title": {"text": theme.symbols(panel.y_title)}, "nticks": 6}
+        axes |= grid.axes(at, x, y | _room_for_labels(panel))
     layout = theme.layout(
         title,
         note,
@@ -69,6 +70,17 @@ def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
         **axes,
     )
     return go.Figure(traces, layout)
+
+
+def _room_for_labels(panel: Against) -> dict:
+    """The range of an axis whose topmost point has words above it."""
+    values = np.concatenate([track.y for track in panel.tracks])
+    values = values[np.isfinite(values)]
+    if not len(values) or not any(track.labelled for track in panel.tracks):
+        return {}
+    low, high = values.min(), values.max()
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    return {"range": [low - room, high + 2 * room]}
 
 
 def _points(track: Track, place: int, at: int, *, legend: bool) -> go.Scatter:

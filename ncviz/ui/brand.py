@@ -10,9 +10,10 @@ _MARK = (
     '<circle cx="55" cy="50" r="8" fill="#D55E00"/>'
 )
 _NAME = (
+    # A length of its own: fonts differ in width, and what is beyond the box is cut.
     '<text x="78" y="46" font-family="Source Sans, Helvetica, Arial, sans-serif" font-size="42" '
-    'font-weight="700" fill="#3A8FC4">ncviz</text>'
+    'font-weight="700" fill="#3A8FC4" textLength="116" lengthAdjust="spacingAndGlyphs">ncviz</text>'
 )
 
 ICON = _SVG.format(width=64, drawing=_MARK)
-LOGO = _SVG.format(width=190, drawing=_MARK + _NAME)
+LOGO = _SVG.format(width=200, drawing=_MARK + _NAME)

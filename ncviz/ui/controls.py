@@ -47,11 +47,15 @@ def switch(
     default: str | None = None,
     help: str | None = None,
     bare: bool = False,
+    wraps: bool = False,
 ) -> str:
-    """One of a few `options`, all in sight; without a `default` the first. `bare`: no label."""
+    """One of a few `options`, all in sight; without a `default` the first.
+
+    `bare` hides the label; `wraps` draws options apart, so that they may fill more than one line.
+    """
     default = default or options[0]
     _settle(key, options, default)
-    chosen = st.segmented_control(
+    chosen = (st.pills if wraps else st.segmented_control)(
         label,
         options,
         default=default,
@@ -130,6 +134,7 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
         run.epoch(epoch).layers,
         key="layer",
         default=run.layers[-1],
+        wraps=True,
         help="encoder: the pooled output of the backbone. projector: after the fixed simplex-ETF "
         "projector, where the network has one; the head sits on the last of them. stage1, ...: "
         "pooled outputs inside the backbone, at epochs where they were extracted.",
