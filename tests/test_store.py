@@ -31,8 +31,8 @@ from ncviz.errors import (
 )
 from ncviz.store import epoch as epoch_module
 from ncviz.store import files, layout, list_runs, open_run, open_runs, run_folder, write
-from ncviz.store.epoch import pack_symmetric, unpack_symmetric
 from ncviz.store.pack import pack
+from ncviz.store.parts import pack_symmetric, unpack_symmetric
 
 FEATURES = "features/digits/test.safetensors"
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3)}
@@ -460,12 +460,11 @@ def test_a_head_that_does_not_fit_is_named(digits_run, changed, reason):
 
 def test_a_layer_without_a_head_says_where_the_head_is(digits_run):
     run = write.update_description(digits_run, layers=["stage1", "encoder"])
-    for call in (
-        lambda: epoch_of(run).head("stage1"),
-        lambda: epoch_of(run).scores("msp", "noise", "stage1"),
-    ):
-        with pytest.raises(MissingDataError, match=r"stage1 .* no classifier .* on the encoder"):
-            call()
+    message = r"stage1 .* no classifier .* on the encoder"
+    with pytest.raises(MissingDataError, match=message):
+        epoch_of(run).head("stage1")
+    with pytest.raises(UnknownNameError, match=rf"Unknown detector 'msp'.*{message}"):
+        epoch_of(run).scores("msp", "noise", "stage1")
     assert not epoch_of(run).has_head("stage1")
 
 

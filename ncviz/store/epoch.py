@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.definitions import PROBE_VERSION, RESULTS_VERSION
-from ncviz.errors import CorruptFileError, InvalidArrayError, MissingDataError, UnknownNameError
+from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
 from ncviz.projector import etf_size, project
-from ncviz.store import files, layout
+from ncviz.store import files, layout, parts
 
 if TYPE_CHECKING:
     from ncviz.store.run import Run
@@ -82,8 +82,7 @@ class Epoch:
         path = self.path / layout.STATISTICS
         if not path.exists():
             return self.run.layers
-        names = files.array_names(path, mend=self.run.how_to_extract(path))
-        found = {name.removesuffix(".means") for name in names if name.endswith(".means")}
+        found = parts.layers_in(path, mend=self.run.how_to_extract(path))
         stages = sorted(found - set(self.run.layers), key=lambda name: (len(name), name))
         return (*stages, *self.run.layers)
 
@@ -137,7 +136,8 @@ class Epoch:
     def head(self, layer: str = "encoder") -> Head:
         """The linear classifier on `layer`."""
         self._require_head(layer)
-        return self._read_head(self.path / layout.HEAD, layer, _RETRAIN)
+        path = self.path / layout.HEAD
+        return parts.read_head(path, layer, len(self.run.classes), mend=_RETRAIN)
 
     def has_head(self, layer: str) -> bool:
         """Whether `layer` has a classifier of its own."""
@@ -153,7 +153,8 @@ class Epoch:
             )
         path = self.path / layout.PROBES
         self._require_current(path, self._weights_source())
-        return self._read_head(path, layer, self.run.how_to_extract(path))
+        mend = self.run.how_to_extract(path)
+        return parts.read_head(path, layer, len(self.run.classes), mend=mend)
 
     def has_probe(self, layer: str) -> bool:
         """Whether a linear probe was fitted to `layer`."""
@@ -161,44 +162,13 @@ class Epoch:
         mend = self.run.how_to_extract(path)
         return path.exists() and f"{layer}.weight" in files.array_names(path, mend=mend)
 
-    def _read_head(self, path: Path, layer: str, mend: str) -> Head:
-        names = [f"{layer}.weight", f"{layer}.bias"]
-        arrays = files.read_arrays(path, names, mend=mend)
-        try:
-            head = Head(*(arrays[name] for name in names))
-        except (InvalidArrayError, TypeError) as error:
-            raise CorruptFileError(f"{path}: {error} {mend}") from error
-        if head.classes != len(self.run.classes):
-            raise CorruptFileError(
-                f"{path} has a head for {head.classes} classes, but the run has "
-                f"{len(self.run.classes)}. {mend}"
-            )
-        return head
-
     def statistics(self, layer: str = "encoder") -> ClassStatistics:
         """Class statistics of the whole training set at `layer`."""
         self._require_layer(layer)
         path = self.path / layout.STATISTICS
         self._require_current(path, self._weights_source())
         mend = self.run.how_to_extract(path)
-        names = [f"{layer}.{part}" for part in ("counts", "means", "scatter", "squares")]
-        arrays = files.read_arrays(path, names, mend=mend)
-        counts, means, packed, squares = (arrays[name] for name in names)
-        classes, dim = means.shape if means.ndim == 2 else (0, 0)
-        shapes = (counts.shape, packed.shape, squares.shape)
-        if (
-            classes != len(self.run.classes)
-            or shapes != ((classes,), (dim * (dim + 1) // 2,), (classes,))
-            or counts.dtype.kind not in "iu"
-            or any(array.dtype != np.float64 for array in (means, packed, squares))
-        ):
-            raise CorruptFileError(f"{path} has arrays that do not fit. {mend}")
-        try:
-            for name in names[1:]:
-                require_finite(arrays[name], name)
-        except InvalidArrayError as error:
-            raise CorruptFileError(f"{path}: {error} {mend}") from error
-        return ClassStatistics(counts, means, unpack_symmetric(packed, dim), squares)
+        return parts.read_statistics(path, layer, len(self.run.classes), mend=mend)
 
     def weights(self) -> dict[str, np.ndarray]:
         """The network's parameters and buffers by name; raises MissingDataError if not kept."""
@@ -369,6 +339,8 @@ class Epoch:
         detectors = {pair[0] for pair in pairs}
         hint = f"These have scores at epoch {self.number}. {self._how_to_evaluate()}"
         if detector not in detectors:
+            if not self.has_head(layer):
+                hint = f"{self._no_head(layer)} {hint}"
             return UnknownNameError("detector", detector, detectors, hint)
         return UnknownNameError("data set", set_name, {pair[1] for pair in pairs}, hint)
 
@@ -401,10 +373,13 @@ class Epoch:
     def _require_head(self, layer: str) -> None:
         self._require_layer(layer)
         if not self.has_head(layer):
-            raise MissingDataError(
-                f"The {layer} of run {self.run.name} has no classifier of its own; "
-                f"the network's sits on the {self.run.layers[-1]}."
-            )
+            raise MissingDataError(self._no_head(layer))
+
+    def _no_head(self, layer: str) -> str:
+        return (
+            f"The {layer} of run {self.run.name} has no classifier of its own; "
+            f"the network's sits on the {self.run.layers[-1]}."
+        )
 
     def _require_weights(self) -> Path:
         path = self.path / layout.MODEL
@@ -418,15 +393,3 @@ class Epoch:
     def _how_to_evaluate(self, damaged: Path | None = None) -> str:
         first = f"Delete {damaged.name}, then run" if damaged else "Run"
         return f"{first}: python scripts/evaluate.py {self.run.name}"
-
-
-def pack_symmetric(matrix: np.ndarray) -> np.ndarray:
-    """The upper triangle of a symmetric (D, D) matrix as a vector of D (D + 1) / 2 values."""
-    return matrix[np.triu_indices(len(matrix))]
-
-
-def unpack_symmetric(packed: np.ndarray, dim: int) -> np.ndarray:
-    """The symmetric (dim, dim) matrix whose upper triangle is `packed`."""
-    matrix = np.zeros((dim, dim))
-    matrix[np.triu_indices(dim)] = packed
-    return matrix + np.triu(matrix, 1).T

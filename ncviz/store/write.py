@@ -13,9 +13,9 @@ import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
 from ncviz.errors import CorruptFileError, InvalidOptionError
-from ncviz.store import files, layout
+from ncviz.store import files, layout, parts
 from ncviz.store.description import FORMAT
-from ncviz.store.epoch import Epoch, pack_symmetric
+from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run, open_run
 
 
@@ -57,14 +57,7 @@ def save_network(
 
 def save_heads(run: Run, epoch: int, heads: Mapping[str, Head]) -> None:
     """Save the head of each layer; makes the epoch part of the run."""
-    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, _head_arrays(heads))
-
-
-def _head_arrays(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
-    arrays = {}
-    for layer, head in heads.items():
-        arrays |= {f"{layer}.weight": head.weight, f"{layer}.bias": head.bias}
-    return arrays
+    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, parts.head_arrays(heads))
 
 
 def save_samples(run: Run, samples: pd.DataFrame) -> None:
@@ -80,20 +73,13 @@ def save_features(epoch: Epoch, set_name: str, arrays: Mapping[str, np.ndarray],
 
 def save_statistics(epoch: Epoch, statistics: Mapping[str, ClassStatistics], sources) -> None:
     """Write the class statistics of each layer."""
-    arrays = {}
-    for layer, one in statistics.items():
-        arrays |= {
-            f"{layer}.counts": one.counts,
-            f"{layer}.means": one.means,
-            f"{layer}.scatter": pack_symmetric(one.scatter),
-            f"{layer}.squares": one.squares,
-        }
+    arrays = parts.statistics_arrays(statistics)
     files.write_arrays(epoch.path / layout.STATISTICS, arrays, sources=sources)
 
 
 def save_probes(epoch: Epoch, probes: Mapping[str, Head], sources: Mapping[str, str]) -> None:
     """Write the linear probe of each layer, fitted to ID training features."""
-    files.write_arrays(epoch.path / layout.PROBES, _head_arrays(probes), sources=sources)
+    files.write_arrays(epoch.path / layout.PROBES, parts.head_arrays(probes), sources=sources)
 
 
 def save_results(

@@ -1,0 +1,98 @@
+"""Heads and class statistics as the arrays of a file, and back: checked on reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ncviz.arrays import ClassStatistics, Head, require_finite
+from ncviz.errors import CorruptFileError, InvalidArrayError
+from ncviz.store import files
+
+
+def head_arrays(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
+    """Weight and bias of the head of each layer, by name."""
+    arrays = {}
+    for layer, head in heads.items():
+        arrays |= {f"{layer}.weight": head.weight, f"{layer}.bias": head.bias}
+    return arrays
+
+
+def read_head(path: Path, layer: str, classes: int, *, mend: str) -> Head:
+    """The head of `layer`, which must have `classes` rows.
+
+    Raises
+    ------
+    CorruptFileError : it is not in the file, or does not fit.
+    """
+    names = [f"{layer}.weight", f"{layer}.bias"]
+    arrays = files.read_arrays(path, names, mend=mend)
+    try:
+        head = Head(*(arrays[name] for name in names))
+    except (InvalidArrayError, TypeError) as error:
+        raise CorruptFileError(f"{path}: {error} {mend}") from error
+    if head.classes != classes:
+        raise CorruptFileError(
+            f"{path} has a head for {head.classes} classes, but the run has {classes}. {mend}"
+        )
+    return head
+
+
+def statistics_arrays(statistics: Mapping[str, ClassStatistics]) -> dict[str, np.ndarray]:
+    """The sums of each layer, by name; of a symmetric scatter the upper triangle."""
+    arrays = {}
+    for layer, one in statistics.items():
+        arrays |= {
+            f"{layer}.counts": one.counts,
+            f"{layer}.means": one.means,
+            f"{layer}.scatter": pack_symmetric(one.scatter),
+            f"{layer}.squares": one.squares,
+        }
+    return arrays
+
+
+def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> ClassStatistics:
+    """The class statistics of `layer`, which must be of `classes` classes.
+
+    Raises
+    ------
+    CorruptFileError : they are not in the file, do not fit each other or are not finite.
+    """
+    names = [f"{layer}.{part}" for part in ("counts", "means", "scatter", "squares")]
+    arrays = files.read_arrays(path, names, mend=mend)
+    counts, means, packed, squares = (arrays[name] for name in names)
+    found, dim = means.shape if means.ndim == 2 else (0, 0)
+    shapes = (counts.shape, packed.shape, squares.shape)
+    if (
+        found != classes
+        or shapes != ((classes,), (dim * (dim + 1) // 2,), (classes,))
+        or counts.dtype.kind not in "iu"
+        or any(array.dtype != np.float64 for array in (means, packed, squares))
+    ):
+        raise CorruptFileError(f"{path} has arrays that do not fit. {mend}")
+    try:
+        for name in names[1:]:
+            require_finite(arrays[name], name)
+    except InvalidArrayError as error:
+        raise CorruptFileError(f"{path}: {error} {mend}") from error
+    return ClassStatistics(counts, means, unpack_symmetric(packed, dim), squares)
+
+
+def layers_in(path: Path, *, mend: str) -> set[str]:
+    """Names of the layers whose class statistics are in the file."""
+    names = files.array_names(path, mend=mend)
+    return {name.removesuffix(".means") for name in names if name.endswith(".means")}
+
+
+def pack_symmetric(matrix: np.ndarray) -> np.ndarray:
+    """The upper triangle of a symmetric (D, D) matrix as a vector of D (D + 1) / 2 values."""
+    return matrix[np.triu_indices(len(matrix))]
+
+
+def unpack_symmetric(packed: np.ndarray, dim: int) -> np.ndarray:
+    """The symmetric (dim, dim) matrix whose upper triangle is `packed`."""
+    matrix = np.zeros((dim, dim))
+    matrix[np.triu_indices(dim)] = packed
+    return matrix + np.triu(matrix, 1).T
