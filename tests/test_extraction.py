@@ -27,7 +27,7 @@ from ncviz.extraction import Sizes, extract, stratified_sample
 from ncviz.extraction.partners import choose_ood_sets
 from ncviz.inference import Pixels, forward, load_network, normalise, transform_of
 from ncviz.models import ModelSpec
-from ncviz.store import files, open_run, write
+from ncviz.store import files, layout, open_run, write
 from ncviz.training import Recipe, recipe, train
 from ncviz.transfer import fit_head
 
@@ -369,6 +369,18 @@ def test_new_weights_and_damaged_files_are_extracted_again(run, shapes):
     run = extract_shapes(open_run(run.path), shapes)
     assert damaged.read_bytes() == whole
     assert not np.allclose(run.epoch(2).features("specks").features, before)
+
+
+@pytest.mark.parametrize(
+    "name", [layout.STATISTICS, layout.PROBES, "features/shapes/train.safetensors"]
+)
+def test_what_is_damaged_of_the_training_set_is_made_anew(run, shapes, files_below, name):
+    run = extract_shapes(run, shapes)
+    before = files_below(run.path)
+    path = run.epoch(2).path / name
+    path.write_bytes(path.read_bytes()[:-20])
+    extract_shapes(open_run(run.path), shapes)
+    assert files_below(run.path) == before
 
 
 def test_chosen_epochs_alone_are_extracted(run, shapes):

@@ -237,7 +237,11 @@ RESULT_READERS = {
 
 @pytest.mark.parametrize("read", RESULT_READERS.values(), ids=RESULT_READERS)
 @pytest.mark.parametrize(
-    "source", [FEATURES, "features/noise/test.safetensors", layout.HEAD, layout.STATISTICS]
+    "source",
+    [
+        *(FEATURES, "features/noise/test.safetensors"),
+        *(layout.HEAD, layout.STATISTICS, layout.PROBES),
+    ],
 )
 def test_results_of_other_inputs_are_stale(digits_run, source, read):
     epoch = epoch_of(digits_run)
@@ -263,6 +267,7 @@ def test_results_of_another_version_of_the_metrics_are_stale(digits_run, monkeyp
 EXTRACTED_READERS = {
     "features": lambda epoch: epoch.features("test"),
     "statistics": lambda epoch: epoch.statistics(),
+    "probe": lambda epoch: epoch.probe(),
     **RESULT_READERS,
 }
 
@@ -310,6 +315,7 @@ READERS = {
     f"epochs/0006/{layout.MODEL}": lambda run: epoch_of(run).weights(),
     f"epochs/0006/{layout.HEAD}": lambda run: epoch_of(run).head(),
     f"epochs/0006/{layout.STATISTICS}": lambda run: epoch_of(run).statistics(),
+    f"epochs/0006/{layout.PROBES}": lambda run: epoch_of(run).probe(),
     f"epochs/0006/{FEATURES}": lambda run: epoch_of(run).features("test"),
     f"epochs/0006/{layout.COLLAPSE}": lambda run: epoch_of(run).collapse(),
     f"epochs/0006/{layout.DETECTION}": lambda run: epoch_of(run).detection(),

@@ -13,7 +13,12 @@ from tqdm import tqdm
 
 from ncviz import data
 from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
-from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
+from ncviz.errors import (
+    CorruptFileError,
+    InvalidArrayError,
+    InvalidOptionError,
+    MissingDataError,
+)
 from ncviz.extraction.partners import choose_ood_sets
 from ncviz.extraction.sampling import only, require_same_images, sample_table, stratified_sample
 from ncviz.inference import (
@@ -124,7 +129,11 @@ def extract(
 def _layers(epoch: Epoch, stages: bool) -> tuple[str, ...]:
     """Names of the layers to extract of an epoch."""
     wanted = stage_names(epoch.run) if stages else ()
-    return tuple(dict.fromkeys((*wanted, *epoch.layers)))
+    try:
+        known = epoch.layers
+    except CorruptFileError:  # damaged statistics are made anew, as everything else is
+        known = epoch.run.layers
+    return tuple(dict.fromkeys((*wanted, *known)))
 
 
 def _seen(
