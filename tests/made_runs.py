@@ -100,11 +100,14 @@ def _extract(
         points = directions[labels] + rng.normal(
             scale=spread, size=(len(labels), directions.shape[1])
         )
-        arrays = {layer: points.astype(np.float32) for layer in layers}
+        arrays = {layer: _blurred(points, layer, rng) for layer in layers}
         write.save_features(epoch, f"{run.id_set}/{split}", arrays | {"labels": labels}, {})
         if split == "train":
-            statistics = ClassStatistics.of(points, labels, len(run.classes))
-            write.save_statistics(epoch, dict.fromkeys(layers, statistics), {})
+            statistics = {
+                layer: ClassStatistics.of(features, labels, len(run.classes))
+                for layer, features in arrays.items()
+            }
+            write.save_statistics(epoch, statistics, {})
             # What a probe would come to: close to the network's head, and not the same.
             probe = _head(1.1 * directions)
             write.save_probes(epoch, dict.fromkeys(layers, probe), {})
@@ -112,6 +115,14 @@ def _extract(
         points = rng.normal(scale=ood_scale, size=(40, directions.shape[1]))
         arrays = {layer: points.astype(np.float32) for layer in layers}
         write.save_features(epoch, f"{name}/test", arrays | {"labels": np.zeros(40, np.int64)}, {})
+
+
+def _blurred(points: np.ndarray, layer: str, rng: np.random.Generator) -> np.ndarray:
+    """Stages inside the backbone are less collapsed than what comes out of it, the first least."""
+    if not layer.startswith("stage"):
+        return points.astype(np.float32)
+    scale = 4.0 / int(layer.removeprefix("stage"))
+    return (points + rng.normal(scale=scale, size=points.shape)).astype(np.float32)
 
 
 def add_samples(run: Run) -> pd.DataFrame:

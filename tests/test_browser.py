@@ -67,7 +67,8 @@ def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "checkpoints"
     shutil.copytree(digits_checkpoints, folder)
     add_maps(open_run(folder / "digits"))
-    add_maps(make_run(folder, "cats", layers=("encoder", "projector")))
+    layers = ("encoder", "projector")
+    add_maps(make_run(folder, "cats", layers=layers, stages={9: ("stage1", "stage2")}))
     add_maps(make_run(folder, "zoo", classes=(f"{MARKUP}1", f"{MARKUP}2", "eel"), ood_sets=STRANGE))
     return folder
 
@@ -245,9 +246,8 @@ def test_arrow_keys_step_through_the_epochs_and_change_every_chart(app, reader, 
     wait_for_address(tab, epoch=None)
 
 
-def test_a_click_on_a_point_of_the_trade_off_leads_to_its_epoch(app, reader):
-    tab = reader(f"{app}/Trade-off?run=digits")
-    tab.get_by_text("marked: digits · epoch 6 · layer encoder").wait_for()
+def click_first_point(tab) -> None:
+    """Clicks the first point of the first panel of the first chart."""
     tab.wait_for_function("document.querySelectorAll('.js-plotly-plot .point').length > 3")
     place = tab.evaluate(
         """() => {
@@ -258,8 +258,22 @@ def test_a_click_on_a_point_of_the_trade_off_leads_to_its_epoch(app, reader):
     )
     tab.mouse.move(*place)
     tab.mouse.click(*place)
+
+
+def test_a_click_on_a_point_of_the_trade_off_leads_to_its_epoch(app, reader):
+    tab = reader(f"{app}/Trade-off?run=digits")
+    tab.get_by_text("marked: digits · epoch 6 · layer encoder").wait_for()
+    click_first_point(tab)
     tab.get_by_text("marked: digits · epoch 1 · layer encoder").wait_for()
     wait_for_address(tab, epoch="1")
+
+
+def test_a_click_on_a_layer_of_the_trade_off_leads_to_it(app, reader):
+    tab = reader(f"{app}/Trade-off?run=zoo&runs=cats&points=layers")
+    tab.get_by_text("marked: zoo · epoch 9 · layer encoder").wait_for()
+    click_first_point(tab)
+    tab.get_by_text("marked: cats · epoch 9 · layer stage1").wait_for()
+    wait_for_address(tab, run=None, layer="stage1", points="layers")
 
 
 def test_arrow_keys_on_the_slider_step_once(app, reader):
