@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 
 from ncviz.arrays import ClassStatistics
 from ncviz.embedding import align, etf_view, first_map, maps, next_map, pca_view, umap_chain
+from ncviz.embedding.alignment import resize
 from ncviz.errors import InvalidArrayError, InvalidOptionError
 
 
@@ -66,6 +67,22 @@ def test_alignment_of_three_axes_and_of_single_precision():
     assert aligned.dtype == np.float32
     np.testing.assert_allclose(aligned, reference, atol=1e-6)
     assert align(moved.astype(np.float16), reference).dtype == np.float32
+
+
+def test_points_are_resized_to_the_extent_of_the_reference_about_their_own_middle():
+    points, reference = normal(30, 2) + 5, 3 * normal(30, 2, 1) - 2
+    found = resize(points.astype(np.float32), reference)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.mean(axis=0), points.mean(axis=0), atol=1e-5)
+    assert found.var(axis=0).sum() == pytest.approx(reference.var(axis=0).sum(), rel=1e-5)
+    factor = (found - found.mean(axis=0)) / (points - points.mean(axis=0))
+    np.testing.assert_allclose(factor, factor[0, 0], rtol=1e-3)
+
+
+def test_points_in_one_place_are_not_resized():
+    points, reference = np.full((30, 2), 1 / 3), normal(30, 2)
+    np.testing.assert_array_equal(resize(points, reference), points)
+    np.testing.assert_array_equal(resize(reference, points), reference)
 
 
 def test_points_all_in_one_place_move_to_the_middle():
@@ -255,7 +272,8 @@ def test_each_step_starts_from_the_map_before_and_is_aligned_to_it(umap_calls):
     np.testing.assert_allclose(start, pca_view(first).project(first), atol=1e-3)
     np.testing.assert_array_equal(restart, before)
     moved = (before + 0.1 * second[:, :2]) @ rotation(2)
-    np.testing.assert_allclose(after, align(moved, before), atol=1e-5)
+    wide = np.linalg.norm(before - before.mean(axis=0)) / np.linalg.norm(moved - moved.mean(axis=0))
+    np.testing.assert_allclose(after, align(wide * moved, before), atol=1e-4)
     assert options == same_options == (3, 7, 0.2)
 
 

@@ -40,3 +40,21 @@ def align(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
     left, _, right = np.linalg.svd(centred.T @ (reference - centre))
     aligned = centred @ (left @ right) + centre
     return aligned.astype(np.result_type(points, np.float32))
+
+
+def resize(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The points (N, k) scaled about their middle to the extent of the reference (N, k).
+
+    Extent is the root of the mean squared distance from the middle. A map's own has no meaning, but
+    a chain of maps that widens or narrows leaves some of them small in a common frame. Points
+    without an extent stay as they are.
+    """
+    middle = points.mean(axis=0, dtype=np.float64)
+    extents = [
+        np.sqrt(np.square(each - each.mean(axis=0, dtype=np.float64)).sum(axis=1).mean())
+        for each in (points, reference)
+    ]
+    # What is left of equal points after rounding is no extent either.
+    if extents[0] <= 1e-6 * np.abs(points).max() or not extents[1]:
+        return points
+    return ((points - middle) * (extents[1] / extents[0]) + middle).astype(points.dtype)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ncviz.arrays import require_finite
-from ncviz.embedding.alignment import align
+from ncviz.embedding.alignment import align, resize
 from ncviz.embedding.views import principal_view
 from ncviz.errors import InvalidArrayError, InvalidOptionError
 
@@ -100,8 +100,9 @@ def next_map(
 ) -> np.ndarray:
     """UMAP map of an epoch that starts from the previous epoch's map and is aligned to it.
 
-    Takes and raises what `first_map` does. The seed is the same in every step: chance then moves
-    the points of two maps alike.
+    It is as wide as the previous one: how wide UMAP draws the same samples has no meaning. Takes
+    and raises what `first_map` does. The seed is the same in every step: chance then moves the
+    points of two maps alike.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def next_map(
             "samples as the features."
         )
     require_finite(previous, "The previous map")
-    return align(_step(features, previous, seed, neighbours, min_distance), previous)
+    moved = _step(features, previous, seed, neighbours, min_distance)
+    return align(resize(moved, previous), previous)
 
 
 def _require_features(features: np.ndarray, neighbours: int, min_distance: float) -> np.ndarray:

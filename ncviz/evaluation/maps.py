@@ -14,7 +14,7 @@ from ncviz.store import Epoch, Run, write
 from ncviz.store.epoch import CODE, Maps
 
 # Counted up when a map of the same features comes out otherwise.
-VERSION = 1
+VERSION = 2
 LIMIT = 5000
 
 

@@ -73,14 +73,14 @@ def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
 
 
 def _room_for_labels(panel: Against) -> dict:
-    """The range of an axis whose topmost point has words above it."""
+    """The range of an axis whose points have words above or below them."""
     values = np.concatenate([track.y for track in panel.tracks])
     values = values[np.isfinite(values)]
     if not len(values) or not any(track.labelled for track in panel.tracks):
         return {}
     low, high = values.min(), values.max()
-    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    return {"range": [low - room, high + 2 * room]}
+    room = 0.16 * (high - low) or 0.2 * abs(high) or 1.0
+    return {"range": [low - room, high + room]}
 
 
 def _points(track: Track, place: int, at: int, *, legend: bool) -> go.Scatter:
@@ -95,7 +95,8 @@ def _points(track: Track, place: int, at: int, *, legend: bool) -> go.Scatter:
         legendgroup=track.name,
         showlegend=legend,
         mode="lines+markers+text" if track.labelled else "lines+markers",
-        textposition="top center",
+        # Neighbours on the line are often neighbours in the panel: their words part ways.
+        textposition=[f"{('top', 'bottom')[at % 2]} center" for at in range(len(track.points))],
         textfont={"size": 11},
         line={**track.style.line(1), "color": track.style.faded(0.5)},
         marker={"symbol": track.style.symbol, "size": 9, "color": track.style.colour},
