@@ -19,6 +19,8 @@ def choose(
     names: Sequence[str], *, help: str, key: str = "detector", default: str = DEFAULT
 ) -> str:
     """One of the detectors `names`; pages with another `key` have a choice of their own."""
+    if default not in names:
+        default = probe_energy.INFO.name
     return controls.choose("Detector", names, key=key, default=default, words=label, help=help)
 
 

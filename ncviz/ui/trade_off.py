@@ -24,10 +24,8 @@ DETECTION = "Mean FPR95 over OOD sets"
 TRANSFER = "Mean transfer error"
 ENTROPY = "Entropy, mean log ρ"
 NC1 = tuple(name for name, info in METRICS.items() if info.group == "NC1")
-TABLE_METRICS = (
-    *("nc1_pinv", "nc1_trace", "nc2_gram", "nc3_duality", "nc4_agreement"),
-    *("entropy", "effective_rank"),
-)
+NC1_COLUMNS = ("nc1_pinv", "nc1_trace")
+FURTHER_COLUMNS = ("nc2_gram", "nc3_duality", "nc4_agreement", "entropy", "effective_rank")
 POINTS = ("epochs", "layers")
 NOTES = {
     "epochs": "one point for each saved epoch · lines join the epochs of a run's layer",
@@ -253,8 +251,9 @@ def _last_epochs(
         METRICS[name].label: st.column_config.NumberColumn(
             help=METRICS[name].definition, format="%.3f"
         )
-        for name in TABLE_METRICS
+        for name in NC1_COLUMNS + FURTHER_COLUMNS
     }
+    config |= {name: st.column_config.TextColumn(pinned=True) for name in ("Run", "Layer")}
     table = pd.DataFrame(rows)
     for column in table.columns[2:]:
         config.setdefault(column, st.column_config.NumberColumn(format="%.3f"))
@@ -272,12 +271,14 @@ def _row(run: Run, table: pd.DataFrame, position: int) -> dict[str, object]:
     row: dict[str, object] = {"Run": run.name, "Layer": last["layer"]}
     if "test_accuracy" in history:
         row["ID test error"] = 1 - history["test_accuracy"].iloc[-1]
-    row |= {METRICS[name].label: last[name] for name in TABLE_METRICS if name in last}
+    # What is weighed against each other comes first, as far as a narrow window goes.
+    row |= {METRICS[name].label: last[name] for name in NC1_COLUMNS if name in last}
     row |= {
         title: last[name]
         for name, title in (("fpr95", DETECTION), ("transfer", TRANSFER))
         if name in last
     }
+    row |= {METRICS[name].label: last[name] for name in FURTHER_COLUMNS if name in last}
     for prefix, words in (("fpr95:", "FPR95"), ("transfer:", "Transfer error")):
         row |= {
             f"{words}, {name.removeprefix(prefix)}": last[name]
