@@ -309,8 +309,19 @@ def test_layers_stand_side_by_side(tmp_path):
         ["both", "encoder", "9"],
         ["both", "projector", "9"],
     ]
-    table = run.detection().query(
-        "epoch == 9 and detector == 'energy_probe' and layer == 'encoder'"
-    )
-    assert f"{table['auroc'].mean():.4f}" in lines[3]
+    scored = run.epoch(9).detection().query("detector == 'energy_probe' and layer == 'encoder'")
+    assert f"{scored['auroc'].mean():.4f}" in lines[3]
     assert lines[3][-2:] == ["-", "-"]  # transfer was not measured
+    assert len(lines) == 5  # three layers are too few for a correlation
+
+
+def test_r_over_layers_is_pearson_s_of_log_nc1(tmp_path):
+    run = make_run(tmp_path, "deep", stages={9: ("stage1", "stage2", "stage3")})
+    epoch = run.epoch(9)
+    nc1 = epoch.collapse().query("metric == 'nc1_pinv'").set_index("layer")["value"]
+    scored = epoch.detection().query("detector == 'energy_probe'")
+    fpr95 = scored.groupby("layer")["fpr95"].mean()
+    pairs = pd.concat([np.log(nc1), fpr95], axis=1)
+    assert len(pairs) == 4
+    expected = np.corrcoef(pairs["value"], pairs["fpr95"])[0, 1]
+    assert f"Pearson's r of log nc1_pinv with FPR95: {expected:.2f} [" in side_by_side([run])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ncviz.collapse import METRICS
+from ncviz.correlation import correlate
 from ncviz.detectors import probe_energy
 from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
@@ -60,13 +62,22 @@ def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
 def side_by_side(runs: Sequence[Run]) -> str:
     """Every layer of every run at its last evaluated epoch, a line each: what they are compared by.
 
-    Detection is by the energy of a linear probe, which every layer has; means are over sets.
+    Detection is by the energy of a linear probe, which every layer has; means are over sets. Below
+    stands how closely NC1 goes with detection, transfer and entropy over these layers.
     """
     rows = [row for run in runs for row in _layer_rows(run)]
     table = pd.DataFrame(rows)
     text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
     score = probe_energy.INFO.label
-    return f"Layers side by side (AUROC and FPR95: {score}; means over sets):\n{text}"
+    lines = [f"Layers side by side (AUROC and FPR95: {score}; means over sets):", text]
+    with np.errstate(divide="ignore"):  # full collapse has no logarithm, and no say in r
+        log_nc1 = np.log(table["nc1_pinv"].to_numpy(np.float64))
+    for name in ("FPR95", "probe error", "entropy"):
+        found = correlate(log_nc1, table[name].to_numpy(np.float64))
+        if found:
+            interval = f"[{found.low:.2f}, {found.high:.2f}]"
+            lines.append(f"Pearson's r of log nc1_pinv with {name}: {found.r:.2f} {interval}")
+    return "\n".join(lines)
 
 
 def _layer_rows(run: Run) -> Iterator[dict]:
