@@ -52,7 +52,7 @@ def main() -> None:
     else:
         last = max(options.epochs) if options.epochs else None
         print("\n\n".join(as_text(run, last) for run in runs))
-        print(f"\n{side_by_side(runs)}")
+        print(f"\n{side_by_side(runs, last)}")
 
 
 if __name__ == "__main__":

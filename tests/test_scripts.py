@@ -78,12 +78,13 @@ def test_json_goes_to_the_output_alone(call, checkpoints):
     (values,) = json.loads(out)
     assert code == 0
     assert values["run"] == "digits"
-    assert len(values["detection"]) == 4 * 4 * len(detectors.names())
+    assert len(values["detection"]) == 4 * 4 * (len(detectors.names()) + 1)
 
 
 def test_the_epoch_asked_for_is_printed(call, checkpoints):
     _, out, _ = call("evaluate", "digits", "--epochs", 1, 2)
     assert out.startswith("digits, epoch 2 of 6")
+    assert out.split("side by side")[1].splitlines()[2].split()[:3] == ["digits", "encoder", "2"]
 
 
 def test_resuming_a_finished_training_says_what_there_is(call, checkpoints):

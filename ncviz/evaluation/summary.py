@@ -21,7 +21,7 @@ _COMPARED = ("nc1_pinv", "nc1_trace", "nc4_agreement", "entropy", "effective_ran
 def as_text(run: Run, epoch: int | None = None) -> str:
     """Collapse metrics and detection results of one epoch, the last evaluated one if None."""
     if epoch is None:
-        epoch = int(run.collapse()["epoch"].max())
+        epoch = _last_evaluated(run)
     saved = run.epoch(epoch)
     parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
     for layer in saved.layers:
@@ -31,6 +31,10 @@ def as_text(run: Run, epoch: int | None = None) -> str:
         if len(detection):
             parts += _detection_parts(detection, layer)
     return "\n".join(parts + _transfer_parts(saved))
+
+
+def _last_evaluated(run: Run) -> int:
+    return int(run.collapse()["epoch"].max())
 
 
 def _transfer_parts(epoch: Epoch) -> list[str]:
@@ -59,13 +63,13 @@ def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
     return parts
 
 
-def side_by_side(runs: Sequence[Run]) -> str:
-    """Every layer of every run at its last evaluated epoch, a line each: what they are compared by.
+def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
+    """Every layer of every run at `epoch`, a line each; None: at the last one evaluated.
 
     Detection is by the energy of a linear probe, which every layer has; means are over sets. Below
     stands how closely NC1 goes with detection, transfer and entropy over these layers.
     """
-    rows = [row for run in runs for row in _layer_rows(run)]
+    rows = [row for run in runs for row in _layer_rows(run, epoch)]
     table = pd.DataFrame(rows)
     text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
     score = probe_energy.INFO.label
@@ -80,9 +84,9 @@ def side_by_side(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def _layer_rows(run: Run) -> Iterator[dict]:
-    collapse = run.collapse()
-    epoch = run.epoch(int(collapse["epoch"].max()))
+def _layer_rows(run: Run, number: int | None) -> Iterator[dict]:
+    epoch = run.epoch(_last_evaluated(run) if number is None else number)
+    collapse = epoch.collapse()
     history = run.history
     last = history[history["epoch"] == epoch.number]
     detection = epoch.detection()
@@ -91,9 +95,8 @@ def _layer_rows(run: Run) -> Iterator[dict]:
         transfer = epoch.transfer()
     except MissingDataError:
         transfer = pd.DataFrame(columns=["layer", *DEFINITIONS])
-    metrics = collapse[collapse["epoch"] == epoch.number].pivot_table(
-        index="layer", columns="metric", values="value"
-    )
+    # NC5 has a value for each OOD set; what is compared has one.
+    metrics = collapse[collapse["set"] == ""].pivot(index="layer", columns="metric", values="value")
     for layer in epoch.layers:
         scored = detection[detection["layer"] == layer]
         errors = transfer[transfer["layer"] == layer]
