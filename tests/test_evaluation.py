@@ -325,3 +325,5 @@ def test_r_over_layers_is_pearson_s_of_log_nc1(tmp_path):
     assert len(pairs) == 4
     expected = np.corrcoef(pairs["value"], pairs["fpr95"])[0, 1]
     assert f"Pearson's r of log nc1_pinv with FPR95: {expected:.2f} [" in side_by_side([run])
+    other = replace(run, description={**run.description, "id_set": "another"})
+    assert "Pearson" not in side_by_side([run, other])

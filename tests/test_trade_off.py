@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,19 @@ def test_points_carry_their_track_and_their_place_in_it():
     figure = figures.trade_off([panel], title="t", note="n")
     np.testing.assert_array_equal(figure.data[1].customdata, [[1, 0], [1, 1], [1, 2]])
     assert list(figure.data[1].text) == ["epoch 1", "epoch 5", "epoch 9"]
+
+
+def test_names_beside_points_have_room():
+    plain = track("a")
+    named = replace(plain, labelled=True)
+    for tracks, room in (((plain,), False), ((plain, named), True)):
+        panel = figures.Against("NC1", "FPR95", tracks, "r = 1", log_x=True)
+        figure = figures.trade_off([panel], title="t", note="n")
+        assert (figure.layout.yaxis.range is not None) == room
+        assert "text" in figure.data[-1].mode or not room
+    low, high = figure.layout.xaxis.range  # powers of ten
+    assert low < np.log10(0.1)
+    assert high > np.log10(0.9)
 
 
 def test_the_chosen_epoch_has_a_ring_around_it():

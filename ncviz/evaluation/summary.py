@@ -67,13 +67,16 @@ def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
     """Every layer of every run at `epoch`, a line each; None: at the last one evaluated.
 
     Detection is by the energy of a linear probe, which every layer has; means are over sets. Below
-    stands how closely NC1 goes with detection, transfer and entropy over these layers.
+    stands how closely NC1 goes with detection, transfer and entropy over these layers, unless the
+    runs know different data: then they differ in more than collapse.
     """
     rows = [row for run in runs for row in _layer_rows(run, epoch)]
     table = pd.DataFrame(rows)
     text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
     score = probe_energy.INFO.label
     lines = [f"Layers side by side (AUROC and FPR95: {score}; means over sets):", text]
+    if len({run.id_set for run in runs}) > 1:
+        return "\n".join(lines)
     with np.errstate(divide="ignore"):  # full collapse has no logarithm, and no say in r
         log_nc1 = np.log(table["nc1_pinv"].to_numpy(np.float64))
     for name in ("FPR95", "probe error", "entropy"):

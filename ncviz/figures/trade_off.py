@@ -56,7 +56,10 @@ def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
         if panel.log_x:
             x |= theme.log_axis(np.concatenate([track.x for track in panel.tracks]))
         y = {"title": {"text": theme.symbols(panel.y_title)}, "nticks": 6}
-        axes |= grid.axes(at, x, y | _room_for_labels(panel))
+        if any(track.labelled for track in panel.tracks):
+            x |= _room([track.x for track in panel.tracks], log=panel.log_x)
+            y |= _room([track.y for track in panel.tracks])
+        axes |= grid.axes(at, x, y)
     layout = theme.layout(
         title,
         note,
@@ -72,13 +75,14 @@ def trade_off(panels: Sequence[Against], *, title: str, note: str) -> go.Figure:
     return go.Figure(traces, layout)
 
 
-def _room_for_labels(panel: Against) -> dict:
-    """The range of an axis whose points have words above or below them."""
-    values = np.concatenate([track.y for track in panel.tracks])
-    values = values[np.isfinite(values)]
-    if not len(values) or not any(track.labelled for track in panel.tracks):
+def _room(values: Sequence[np.ndarray], *, log: bool = False) -> dict:
+    """The range of an axis that leaves room for words at its outermost points."""
+    found = np.concatenate(values)
+    found = np.log10(found[found > 0]) if log else found
+    found = found[np.isfinite(found)]
+    if not len(found):
         return {}
-    low, high = values.min(), values.max()
+    low, high = found.min(), found.max()
     room = 0.16 * (high - low) or 0.2 * abs(high) or 1.0
     return {"range": [low - room, high + room]}
 

@@ -29,7 +29,8 @@ FURTHER_COLUMNS = ("nc2_gram", "nc3_duality", "nc4_agreement", "entropy", "effec
 POINTS = ("epochs", "layers")
 NOTES = {
     "epochs": "one point for each saved epoch · lines join the epochs of a run's layer",
-    "layers": "one point for each layer of a run's last epoch · lines go from input to head",
+    "layers": "one point for each layer of a run's last epoch, named at the chosen run · lines go "
+    "from input to head",
 }
 DEPENDENT = {"epochs": "epochs of one run", "layers": "layers of one network"}
 
@@ -169,7 +170,7 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
             x_title=f"{label} (log scale)",
             y=y,
             y_title=title,
-            labelled=points == "layers",
+            named=points == "layers",
         )
         for y, title in (("fpr95", DETECTION), ("transfer", TRANSFER), ("entropy", ENTROPY))
         if any(y in course.table for course in courses)
@@ -213,7 +214,7 @@ def _panel(
     x_title: str,
     y: str,
     y_title: str,
-    labelled: bool,
+    named: bool,
 ) -> Against:
     tracks = tuple(
         Track(
@@ -225,7 +226,7 @@ def _panel(
             else np.full(len(course.table), np.nan),
             course.style,
             course.position(view),
-            labelled,
+            named and course.run.name == view.run.name,
         )
         for course in courses
     )
