@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from ncviz.errors import InvalidArrayError
+
 EXPANSION = 4
 """hidden units of the projector for each feature"""
 KINDS = ("etf-features", "etf-classes")
@@ -22,7 +24,13 @@ def project(features: np.ndarray, size: int) -> np.ndarray:
     D -> 4D, ReLU, 4D -> D and L2 normalisation, where both weights are the (4D, D) and (D, 4D)
     parts of sqrt(c / (c - 1)) (I - 11^T / c) with c = `size`. Every hidden unit beyond the first D
     has the same value, so that sums take the place of both products. Zero where all is zero.
+
+    Raises
+    ------
+    InvalidArrayError : `size` is below 2: a simplex of one corner has no direction.
     """
+    if size < 2:
+        raise InvalidArrayError(f"A simplex-ETF projector has a size of 2 or more; got {size}.")
     dim = features.shape[1]
     scale = math.sqrt(size / (size - 1))
     shift = features.sum(axis=1, keepdims=True) / size

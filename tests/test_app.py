@@ -589,3 +589,12 @@ def test_layers_inside_the_backbone_can_be_looked_at(open_app, tmp_path, page):
     # Where the stages were not extracted, the layer under the head is shown.
     app = healthy(open_app(tmp_path, page, layer="stage2", epoch="4"))
     assert app.session_state["layer"] == "projector"
+
+
+def test_damaged_statistics_leave_the_controls(open_app, tmp_path):
+    run = make_run(tmp_path, "bees")
+    (run.epoch(9).path / "statistics.safetensors").write_bytes(b"nothing")
+    app = open_app(tmp_path, "pages/1_Neural_collapse.py")
+    assert not app.exception
+    assert any("Delete statistics" in error.value for error in app.error)
+    assert app.selectbox(key="run").value == "bees"

@@ -24,7 +24,7 @@ ALLOWED = {
     "errors": set(),
     "definitions": {"errors"},
     "linalg": {"errors"},
-    "projector": set(),
+    "projector": {"errors"},
     "arrays": {"errors"},
     "cli": {"errors"},
     "collapse": BASE,

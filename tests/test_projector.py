@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ncviz.errors import InvalidOptionError
+from ncviz.errors import InvalidArrayError, InvalidOptionError
 from ncviz.models import ModelSpec, build
 from ncviz.models.normalisation import StandardisedConv2d, group_norm
 from ncviz.models.projector import ETFProjector, simplex_etf
@@ -43,6 +43,11 @@ def test_the_projection_without_weights_is_the_projector_s(size, negative):
 
 def test_the_projection_of_a_constant_is_zero_and_finite():
     assert not project(np.zeros((2, 12)), 12).any()
+
+
+def test_a_projection_of_one_direction_is_refused():
+    with pytest.raises(InvalidArrayError, match="size of 2 or more; got 1"):
+        project(np.ones((3, 1)), 1)
 
 
 def test_an_etf_projector_s_size_is_of_the_features_or_of_the_classes():

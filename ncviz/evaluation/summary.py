@@ -75,7 +75,7 @@ def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
     text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
     score = probe_energy.INFO.label
     lines = [f"Layers side by side (AUROC and FPR95: {score}; means over sets):", text]
-    if len({run.id_set for run in runs}) > 1:
+    if len({run.id_set for run in runs}) > 1 or "nc1_pinv" not in table:
         return "\n".join(lines)
     with np.errstate(divide="ignore"):  # full collapse has no logarithm, and no say in r
         log_nc1 = np.log(table["nc1_pinv"].to_numpy(np.float64))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from ncviz.errors import NcvizError
 from ncviz.store import Run
 from ncviz.ui.view import View
 
@@ -131,7 +132,7 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     epoch = _choose_epoch(run.epochs)
     layer = switch(
         "Layer",
-        run.epoch(epoch).layers,
+        _layers(run, epoch),
         key="layer",
         default=run.layers[-1],
         wraps=True,
@@ -140,6 +141,14 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
         "pooled outputs inside the backbone, at epochs where they were extracted.",
     )
     return View(run, epoch, layer)
+
+
+def _layers(run: Run, epoch: int) -> tuple[str, ...]:
+    try:
+        return run.epoch(epoch).layers
+    except NcvizError:
+        # Damaged statistics are reported by what shows them; they must not hide the controls.
+        return run.layers
 
 
 def _choose_epoch(epochs: tuple[int, ...]) -> int:
