@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.definitions import MetricInfo, by_name
@@ -135,7 +136,7 @@ def linear_probe(train: FeatureSet, test: FeatureSet, *, seed: int = 0) -> Probe
         does not have, or no class with two samples to choose C by.
     """
     targets, truth, classes = _targets(train, test)
-    chosen, validation_error = _choose(train.features, targets, classes, seed)
+    chosen, validation_error = _choose(train.features, targets, classes, seed, _error)
     head = _fit_probe(train.features, targets, classes, chosen)
     return ProbeResult(
         test_error=_error(head, test.features, truth),
@@ -164,8 +165,9 @@ def nearest_class_mean(train: FeatureSet, test: FeatureSet) -> float:
 def fit_head(train: FeatureSet, classes: int, *, seed: int = 0) -> Head:
     """A fresh linear probe as the head of a layer that has none, on the features as they are.
 
-    Fitted as `linear_probe` does; the standardisation is folded into weight and bias, so that
-    detectors such as energy can use it like the network's own head.
+    Fitted as `linear_probe` does, but C is the one with the smallest cross-entropy on the held-out
+    fifth: scores such as energy look at how large logits are, and on a collapsed layer the error
+    is zero for any C. The standardisation is folded into weight and bias.
 
     Parameters
     ----------
@@ -186,7 +188,7 @@ def fit_head(train: FeatureSet, classes: int, *, seed: int = 0) -> Head:
     if classes < 2:
         raise InvalidArrayError(f"A linear probe needs at least two classes; got {classes}.")
     ClassStatistics.of(train.features, train.labels, classes).require_every_class()
-    chosen, _ = _choose(train.features, train.labels, classes, seed)
+    chosen, _ = _choose(train.features, train.labels, classes, seed, _cross_entropy)
     return _fit_probe(train.features, train.labels, classes, chosen)
 
 
@@ -223,17 +225,21 @@ def _require_labelled(samples: FeatureSet, which: str) -> None:
 
 
 def _choose(
-    features: np.ndarray, targets: np.ndarray, classes: int, seed: int
+    features: np.ndarray,
+    targets: np.ndarray,
+    classes: int,
+    seed: int,
+    loss: Callable[[Head, np.ndarray, np.ndarray], float],
 ) -> tuple[float, float]:
-    """The C with the smallest error on a held-out part of the samples, and that error."""
+    """The C with the smallest `loss` on a held-out part of the samples, and that loss."""
     held = _hold_out(targets, seed)
-    errors: list[float] = []
+    losses: list[float] = []
     for head in _path(features[~held], targets[~held], classes, REGULARISATIONS):
-        errors.append(_error(head, features[held], targets[held]))
-        if len(errors) > _PATIENCE and min(errors[-_PATIENCE:]) > min(errors):
+        losses.append(loss(head, features[held], targets[held]))
+        if len(losses) > _PATIENCE and min(losses[-_PATIENCE:]) > min(losses):
             break
-    best = int(np.argmin(errors))
-    return REGULARISATIONS[best], errors[best]
+    best = int(np.argmin(losses))
+    return REGULARISATIONS[best], losses[best]
 
 
 def _hold_out(targets: np.ndarray, seed: int) -> np.ndarray:
@@ -291,3 +297,9 @@ def _fit_probe(features: np.ndarray, targets: np.ndarray, classes: int, value: f
 
 def _error(head: Head, features: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean(head.logits(features).argmax(axis=1) != targets))
+
+
+def _cross_entropy(head: Head, features: np.ndarray, targets: np.ndarray) -> float:
+    logits = head.logits(features)
+    own = logits[np.arange(len(targets)), targets]
+    return float(np.mean(logsumexp(logits, axis=1) - own))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -58,13 +59,31 @@ def test_the_probe_is_scikit_learn_s_on_the_same_split(classes):
 def test_the_folded_head_gives_the_probe_s_probabilities_on_raw_features(classes):
     train, test = samples(classes=classes), samples(classes=classes, seed=1)
     head = fit_head(train, classes)
-    chosen = linear_probe(train, test).regularisation
+    held = module._hold_out(train.labels, seed=0)
+    losses = [
+        log_loss(
+            train.labels[held],
+            sklearn_probe(train[~held], value).predict_proba(train.features[held]),
+        )
+        for value in module.REGULARISATIONS
+    ]
+    chosen = module.REGULARISATIONS[int(np.argmin(losses))]
     probabilities = sklearn_probe(train, chosen).predict_proba(test.features)
     logits = head.logits(test.features)
     np.testing.assert_allclose(softmax(logits, axis=1), probabilities, atol=2e-3)
     np.testing.assert_allclose(head.weight.sum(axis=0), 0, atol=1e-9 * np.abs(head.weight).max())
     assert abs(head.bias.sum()) < 1e-6 * np.abs(head.bias).max()
     assert np.isfinite(logsumexp(logits, axis=1)).all()
+
+
+def test_the_head_of_separable_features_is_as_sure_as_they_allow():
+    """The error is zero for any C; the strongest regularisation would leave logits near zero."""
+    labels = np.arange(120) % 4
+    noise = np.random.default_rng(0).normal(size=(120, 6))
+    train = labelled(10 * np.eye(4, 6)[labels] + 0.01 * noise, labels)
+    assert linear_probe(train, train).regularisation == min(module.REGULARISATIONS)
+    confidence = softmax(fit_head(train, 4).logits(train.features), axis=1).max(axis=1)
+    assert confidence.min() > 0.95
 
 
 def test_the_probe_minimises_the_stated_objective():

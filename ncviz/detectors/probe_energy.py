@@ -20,7 +20,8 @@ INFO = DetectorInfo(
     caveat=(
         "V and a are those of a logistic regression on ID training features of the same layer, "
         "fitted after the training; the network's own head has no say. The paper trains its probe "
-        "by AdamW with label smoothing for 30 epochs; here the optimum is solved for."
+        "by AdamW with label smoothing for 30 epochs; here the optimum is solved for, its "
+        "regularisation chosen by cross-entropy on held-out training features."
     ),
 )
 
