@@ -24,10 +24,13 @@ class Correlation:
     confidence: float
 
 
-def correlate(x: np.ndarray, y: np.ndarray, *, confidence: float = 0.95) -> Correlation | None:
+def correlate(
+    x: np.ndarray, y: np.ndarray, *, log_x: bool = False, confidence: float = 0.95
+) -> Correlation | None:
     """Pearson's r of x (N,) and y (N,), with the interval of Fisher's z-transformation.
 
-    Pairs with a NaN are left out. The interval takes pairs to be independent, which epochs of one
+    Pairs with a NaN are left out; with `log_x`, which takes the logarithm of x, those whose x is
+    not positive too. The interval takes pairs to be independent, which epochs of one
     run are not: for them it is too narrow.
 
     Returns
@@ -41,6 +44,8 @@ def correlate(x: np.ndarray, y: np.ndarray, *, confidence: float = 0.95) -> Corr
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.shape != y.shape or x.ndim != 1:
         raise InvalidArrayError(f"Cannot correlate shapes {x.shape} and {y.shape}; expected (N,).")
+    if log_x:
+        x = np.log(x, out=np.full(len(x), np.nan), where=x > 0)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:

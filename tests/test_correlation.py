@@ -52,3 +52,11 @@ def test_too_few_or_constant_values_have_none(x, y):
 def test_other_lengths_are_refused():
     with pytest.raises(InvalidArrayError, match="shapes"):
         correlate(np.arange(4), np.arange(5))
+
+
+def test_the_logarithm_of_x_leaves_out_what_has_none():
+    x, y = np.array([1e-3, 0.1, 1.0, 20.0, 300.0]), np.array([1.0, 2.0, 2.5, 5.0, 4.0])
+    expected = correlate(np.log(x), y)
+    assert correlate(x, y, log_x=True) == expected
+    padded = correlate(np.r_[x, 0, -1, np.nan], np.r_[y, 9, 9, 9], log_x=True)
+    assert padded == expected

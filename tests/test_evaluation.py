@@ -327,3 +327,8 @@ def test_r_over_layers_is_pearson_s_of_log_nc1(tmp_path):
     assert f"Pearson's r of log nc1_pinv with FPR95: {expected:.2f} [" in side_by_side([run])
     other = replace(run, description={**run.description, "id_set": "another"})
     assert "Pearson" not in side_by_side([run, other])
+
+
+def test_a_run_whose_layer_has_another_name_is_summed_up(tmp_path):
+    text = as_text(make_run(tmp_path, "foreign", layers=("trunk",)))
+    assert text.startswith("foreign, epoch 9 of 9, statistics of 48 training images")

@@ -262,6 +262,7 @@ def test_sets_without_transfer_say_why(controlled, open_page):
 def test_without_layers_inside_the_backbone_the_page_says_how_to_extract_them(measured, open_page):
     code = [block.value for block in open_page(measured, points=["layers"]).code]
     assert code[-1].splitlines() == [
-        "python scripts/extract.py cats --stages",
-        "python scripts/extract.py dogs --stages",
+        "python scripts/extract.py cats --stages --transfer",
+        "python scripts/extract.py dogs --stages --transfer",
+        "python scripts/evaluate.py cats dogs",
     ]

@@ -50,10 +50,7 @@ def resize(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
     without an extent stay as they are.
     """
     middle = points.mean(axis=0, dtype=np.float64)
-    extents = [
-        np.sqrt(np.square(each - each.mean(axis=0, dtype=np.float64)).sum(axis=1).mean())
-        for each in (points, reference)
-    ]
+    extents = [np.sqrt(each.var(axis=0, dtype=np.float64).sum()) for each in (points, reference)]
     # What is left of equal points after rounding is no extent either.
     if extents[0] <= 1e-6 * np.abs(points).max() or not extents[1]:
         return points

@@ -77,10 +77,9 @@ def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
     lines = [f"Layers side by side (AUROC and FPR95: {score}; means over sets):", text]
     if len({run.id_set for run in runs}) > 1 or "nc1_pinv" not in table:
         return "\n".join(lines)
-    with np.errstate(divide="ignore"):  # full collapse has no logarithm, and no say in r
-        log_nc1 = np.log(table["nc1_pinv"].to_numpy(np.float64))
+    nc1 = table["nc1_pinv"].to_numpy(np.float64)
     for name in ("FPR95", "probe error", "entropy"):
-        found = correlate(log_nc1, table[name].to_numpy(np.float64))
+        found = correlate(nc1, table[name].to_numpy(np.float64), log_x=True)
         if found:
             interval = f"[{found.low:.2f}, {found.high:.2f}]"
             lines.append(f"Pearson's r of log nc1_pinv with {name}: {found.r:.2f} {interval}")
@@ -132,7 +131,7 @@ def _trained(run: Run) -> int:
 
 
 def _samples(epoch: Epoch) -> str:
-    samples = epoch.statistics().samples
+    samples = epoch.statistics(epoch.run.layers[-1]).samples
     return f"statistics of {samples:,} training images"
 
 

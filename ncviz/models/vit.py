@@ -47,7 +47,7 @@ class ViT(nn.Module):
         """The class token (B, width) after each stage; the last is normalised: the encoder's."""
         # As VisionTransformer.forward has it, which only gives the last.
         encoder = self.transformer.encoder
-        patches = self.transformer._process_input(images)  # (B, 64, width)
+        patches = self.transformer._process_input(images)  # (B, patches, width)
         token = self.transformer.class_token.expand(len(images), -1, -1)
         x = encoder.dropout(torch.cat([token, patches], dim=1) + encoder.pos_embedding)
         features = []

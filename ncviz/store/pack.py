@@ -19,9 +19,9 @@ from ncviz.store.run import Run, open_run
 def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     """Copy `run` into `folder`, which must not exist yet, and return the copy.
 
-    Features, statistics, heads, results and history are copied as they are. Weights are kept for
-    the epochs in `weights` alone, in float16, under the fingerprint of the originals: what was
-    computed from those stays current.
+    Features, statistics, heads, probes, results and history are copied as they are. Weights are
+    kept for the epochs in `weights` alone, in float16, under the fingerprint of the originals: what
+    was computed from those stays current.
 
     Raises
     ------

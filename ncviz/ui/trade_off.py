@@ -87,7 +87,6 @@ def body(view: View) -> None:
             words=lambda name: METRICS[name].label,
             help="Definitions of NC1 can disagree about which of two layers is more collapsed.",
         )
-    with st.sidebar:
         points = controls.switch(
             "Points",
             POINTS,
@@ -231,8 +230,7 @@ def _panel(
         for course in courses
     )
     across = np.concatenate([track.x for track in tracks])
-    across = np.log(across, out=np.full(len(across), np.nan), where=across > 0)
-    found = correlate(across, np.concatenate([track.y for track in tracks]))
+    found = correlate(across, np.concatenate([track.y for track in tracks]), log_x=True)
     finding = "too few points for r"
     if found:
         finding = f"r = {signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
@@ -307,8 +305,10 @@ def _what_is_missing(
         st.caption(f"No transfer error for: {'; '.join(sorted(reasons))}.")
     without = [name for name, table in last.items() if len(table) <= len(runs[name].layers)]
     if without and points == "layers":
+        names = [shlex.quote(name) for name in without]
         components.empty_state(
-            f"No layers inside the backbone were extracted of {plain(', '.join(without))}. Do so, "
-            "then evaluate again:",
-            *(f"python scripts/extract.py {shlex.quote(name)} --stages" for name in without),
+            "No layers inside the backbone were extracted of "
+            f"{plain(', '.join(without))}. Make them with (--transfer: their transfer too):",
+            *(f"python scripts/extract.py {name} --stages --transfer" for name in names),
+            f"python scripts/evaluate.py {' '.join(names)}",
         )
