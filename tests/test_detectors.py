@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from detector_case import DEGENERATE, C, Case, D
+from detector_oracles import slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,36 +21,8 @@ from ncviz.detectors.base import NEEDS, Detector, NotFittedError, register
 from ncviz.errors import InvalidArrayError, InvalidOptionError, UnknownNameError
 from ncviz.metrics import detection_metrics
 
-C, D = 6, 24
-
-
-class Case:
-    """A head, labelled training samples, and ID and OOD samples of one synthetic network."""
-
-    def __init__(self, classes=C, dim=D, train=400, samples=80, seed=0, relu=True):
-        rng = np.random.default_rng(seed)
-        floor = 0.0 if relu else -np.inf
-        centres = rng.normal(size=(classes, dim)) + 0.5
-        own = np.arange(train) % classes
-        self.head = Head(centres - centres.mean(axis=0), 0.1 * rng.normal(size=classes))
-        spread = rng.uniform(0.1, 0.5, size=dim)
-        self.train = self.see(
-            np.maximum(centres[own] + spread * rng.normal(size=(train, dim)), floor), own
-        )
-        drawn = rng.integers(0, classes, samples)
-        self.ids = self.see(
-            np.maximum(centres[drawn] + spread * rng.normal(size=(samples, dim)), floor)
-        )
-        self.oods = self.see(np.maximum(0.8 * rng.normal(size=(samples, dim)) + 0.5, floor))
-
-    def see(self, features, labels=None):
-        return FeatureSet(features, self.head.logits(features), labels)
-
-    def fit(self, name, statistics=None, **parameters):
-        return detectors.create(name, **parameters).fit(self.train, self.head, statistics)
-
-    def statistics(self):
-        return ClassStatistics.of(self.train.features, self.train.labels, self.head.classes)
+SCORABLE = [name for name in detectors.names() if detectors.info(name).scores_arrays]
+every_detector = pytest.mark.parametrize("name", SCORABLE)
 
 
 @pytest.fixture(scope="module")
@@ -56,70 +30,11 @@ def case():
     return Case()
 
 
-every_detector = pytest.mark.parametrize("name", detectors.names())
-
-
-# Slow, obvious implementations: one sample at a time, from the definitions.
-
-
-def slow_softmax(case, sample, logits):
-    return max(math.exp(z) for z in logits) / sum(math.exp(z) for z in logits)
-
-
-def slow_max_logit(case, sample, logits):
-    return max(logits)
-
-
-def slow_energy(case, sample, logits):
-    return math.log(sum(math.exp(z) for z in logits))
-
-
-def slow_mahalanobis(case, sample, logits):
-    train, labels = case.train.features, case.train.labels
-    means = [train[labels == c].mean(axis=0) for c in range(case.head.classes)]
-    residuals = [h - means[y] for h, y in zip(train, labels, strict=True)]
-    precision = np.linalg.pinv(sum(np.outer(r, r) for r in residuals) / len(train))
-    return -min((sample - mean) @ precision @ (sample - mean) for mean in means)
-
-
-def slow_vim(case, sample, logits):
-    train, head = case.train.features, case.head
-    origin = -np.linalg.lstsq(head.weight, head.bias)[0]
-    values, vectors = np.linalg.eigh(sum(np.outer(h - origin, h - origin) for h in train))
-    beyond = [vectors[:, i] for i in np.argsort(values)[: head.dim - head.dim // 2]]
-
-    def residual(h):
-        return math.sqrt(sum((axis @ (h - origin)) ** 2 for axis in beyond))
-
-    largest = np.mean([max(head.weight @ h + head.bias) for h in train])
-    alpha = largest / np.mean([residual(h) for h in train])
-    return slow_energy(case, sample, logits) - alpha * residual(sample)
-
-
-def slow_neco(case, sample, logits):
-    train = case.train.features
-    mean, spread = train.mean(axis=0), train.std(axis=0)
-    spread = np.where(spread > 0, spread, 1)
-    axes = np.linalg.svd((train - mean) / spread)[2][: case.head.classes - 1]
-    standard = (sample - mean) / spread
-    return math.sqrt(sum((axis @ standard) ** 2 for axis in axes)) / np.linalg.norm(standard)
-
-
-SLOW = {
-    "msp": slow_softmax,
-    "max_logit": slow_max_logit,
-    "energy": slow_energy,
-    "mahalanobis": slow_mahalanobis,
-    "vim": slow_vim,
-    "neco": slow_neco,
-}
-
-
 @every_detector
 def test_scores_match_the_slow_loop(case, name):
     samples = case.oods[:10]
     expected = [
-        SLOW[name](case, h, z) for h, z in zip(samples.features, samples.logits, strict=True)
+        slow(name)(case, h, z) for h, z in zip(samples.features, samples.logits, strict=True)
     ]
     np.testing.assert_allclose(case.fit(name).score(samples), expected, rtol=1e-8)
 
@@ -323,29 +238,6 @@ def test_vim_takes_directions_from_statistics_and_alpha_from_samples(case):
     residual = np.linalg.norm(shifted @ mixed.residual_axes_, axis=1).mean()
     assert mixed.alpha_ == pytest.approx(part.logits.max(axis=1).mean() / residual)
     assert mixed.alpha_ != pytest.approx(alone.alpha_)
-
-
-DEGENERATE = {
-    "two classes": lambda: Case(classes=2),
-    "fewer samples than dimensions": lambda: Case(train=3 * C, dim=64),
-    "more classes than dimensions": lambda: Case(classes=9, dim=4),
-    "one dimension": lambda: Case(dim=1, relu=False),
-    "dead features": lambda: with_dead_features(Case()),
-    "a class without samples": lambda: without_class(Case(), 2),
-}
-
-
-def with_dead_features(case):
-    """Dimensions that are zero on all training samples, and not on some others."""
-    alive = np.arange(D) >= 5
-    case.train = case.see(case.train.features * alive, case.train.labels)
-    case.ids = case.see(case.ids.features * alive)
-    return case
-
-
-def without_class(case, label):
-    case.train = case.train[case.train.labels != label]
-    return case
 
 
 @every_detector

@@ -13,9 +13,20 @@ import numpy as np
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.errors import InvalidArrayError, InvalidOptionError, NcvizError, UnknownNameError
 
-NEEDS = ("features", "logits", "head", "statistics", "training features", "training logits")
+NEEDS = (
+    "features",
+    "logits",
+    "head",
+    "statistics",
+    "training features",
+    "training logits",
+    "held-out logits",
+    "network",
+)
 """What a detector can ask for. The first two are those of the samples to score; "statistics" are
-sums over the training set, made from the training samples where none are given."""
+sums over the training set, made from the training samples where none are given. "held-out logits"
+are those of labelled ID samples that the network was not trained on, given to `fit` in place of the
+training samples. What needs the "network" itself is scored during extraction, not from arrays."""
 
 # Rows scored at once: bounds the float64 copies, here to 32 MB for 512 features.
 _BLOCK = 8192
@@ -50,6 +61,21 @@ class DetectorInfo:
     needs: tuple[str, ...]
     defaults: Mapping[str, Any]
     caveat: str
+
+    @property
+    def scores_arrays(self) -> bool:
+        """Whether features and logits suffice to score a sample; else it takes the network."""
+        return "network" not in self.needs
+
+    @property
+    def learns_from_samples(self) -> bool:
+        """Whether fitting takes samples, besides the head and the training set's statistics."""
+        return any(need.startswith(("training", "held-out")) for need in self.needs)
+
+    @property
+    def learns_held_out(self) -> bool:
+        """Whether the samples to fit on are ID samples that the network was not trained on."""
+        return any(need.startswith("held-out") for need in self.needs)
 
 
 class Detector:
@@ -197,7 +223,7 @@ class Detector:
                 setattr(self, name, np.ascontiguousarray(value))
 
     def _needs_samples(self, statistics: ClassStatistics | None) -> bool:
-        return any(need.startswith("training") for need in self.needs) or (
+        return self.info().learns_from_samples or (
             "statistics" in self.needs and statistics is None
         )
 
