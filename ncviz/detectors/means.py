@@ -5,10 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import Detector, class_statistics, register, require_not_negative
+from ncviz.detectors.base import (
+    Detector,
+    class_statistics,
+    register,
+    require_not_negative,
+    row_blocks,
+)
 from ncviz.errors import InvalidArrayError
 
 # Rows of a head that are nearer than float32 rounding of their length are equal.
@@ -51,14 +58,29 @@ class SHE(Detector):
                 "with labels."
             )
         correct = train[train.logits.argmax(axis=1) == train.labels]
-        right = ClassStatistics.of(correct.features, correct.labels, head.classes)
-        whole = class_statistics(train, head, statistics)
-        means = np.where(whole.counts[:, None] > 0, whole.means, whole.mean)
-        self.patterns_ = np.where(right.counts[:, None] > 0, right.means, means)
+        counts, self.patterns_ = _class_means(correct, head.classes)
+        without = counts == 0
+        if without.any():
+            whole = class_statistics(train, head, statistics)
+            means = np.where(whole.counts[:, None] > 0, whole.means, whole.mean)
+            self.patterns_[without] = means[without]
 
     def _score(self, samples: FeatureSet) -> np.ndarray:
         own = self.patterns_[samples.logits.argmax(axis=1)]
         return np.einsum("nd,nd->n", samples.features, own, dtype=np.float64)
+
+
+def _class_means(samples: FeatureSet, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (C,) and means (C, D) by label; zero for a class without samples."""
+    sums = np.zeros((classes, samples.features.shape[1]))
+    for rows in row_blocks(samples):
+        labels = samples.labels[rows]
+        membership = csr_array(
+            (np.ones(len(labels)), (labels, np.arange(len(labels)))), (classes, len(labels))
+        )
+        sums += membership @ samples.features[rows].astype(np.float64)
+    counts = np.bincount(samples.labels, minlength=classes)
+    return counts, sums / np.maximum(counts, 1)[:, None]
 
 
 class _AboutTheMean(Detector):

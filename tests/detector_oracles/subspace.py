@@ -8,24 +8,24 @@ import numpy as np
 from detector_oracles.logits import energy
 
 
-def away_from_principal_space(case, sample):
-    """How long a sample is beyond the first D/2 directions about the origin."""
+def beyond_principal_space(case):
+    """Function of a sample: its length beyond the first D/2 directions about the origin."""
     train, head = case.train.features, case.head
     origin = -np.linalg.lstsq(head.weight, head.bias)[0]
     values, vectors = np.linalg.eigh(sum(np.outer(h - origin, h - origin) for h in train))
     beyond = [vectors[:, i] for i in np.argsort(values)[: head.dim - head.dim // 2]]
-    return math.sqrt(sum((axis @ (sample - origin)) ** 2 for axis in beyond))
+    return lambda h: math.sqrt(sum((axis @ (h - origin)) ** 2 for axis in beyond))
 
 
 def residual(case, sample, logits):
-    return -away_from_principal_space(case, sample)
+    return -beyond_principal_space(case)(sample)
 
 
 def vim(case, sample, logits):
-    train, head = case.train.features, case.head
-    largest = np.mean([max(head.weight @ h + head.bias) for h in train])
-    alpha = largest / np.mean([away_from_principal_space(case, h) for h in train])
-    return energy(case, sample, logits) - alpha * away_from_principal_space(case, sample)
+    length, head = beyond_principal_space(case), case.head
+    largest = np.mean([max(head.weight @ h + head.bias) for h in case.train.features])
+    alpha = largest / np.mean([length(h) for h in case.train.features])
+    return energy(case, sample, logits) - alpha * length(sample)
 
 
 def neco(case, sample, logits):
