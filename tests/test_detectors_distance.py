@@ -81,7 +81,8 @@ def test_relative_mahalanobis_does_not_see_scale_or_shift(factor, shift):
 
 def test_relative_mahalanobis_of_known_spreads():
     corners = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # covariance: the identity
-    features = np.concatenate([corners + (7, 0), corners - (7, 0)])  # total variance: 50 and 1
+    apart = np.array([7.0, 0])
+    features = np.concatenate([corners + apart, corners - apart])  # total variance: 50 and 1
     head = Head(np.eye(2), np.zeros(2))
     train = FeatureSet(features, head.logits(features), np.repeat([0, 1], 4))
     detector = detectors.create("relative_mahalanobis").fit(train, head)

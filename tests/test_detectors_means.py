@@ -135,11 +135,12 @@ def test_fdbd_of_two_classes_is_a_distance_to_a_plane():
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_fdbd_leaves_out_classes_without_a_boundary():
+@pytest.mark.parametrize("rounding", [0, 1e-9])
+def test_fdbd_leaves_out_classes_without_a_boundary(rounding):
     case = Case()
     weight, bias = case.head.weight.copy(), case.head.bias.copy()
-    weight[4], bias[4] = weight[1], bias[1] - 0.5  # never the largest logit
-    case.head = Head(weight.astype(np.float32), bias)
+    weight[4], bias[4] = weight[1] * (1 + rounding), bias[1] - 0.5  # never the largest logit
+    case.head = Head(weight, bias)
     case.train = case.see(case.train.features, case.train.labels)
     samples = case.see(case.oods.features)
     found = case.fit("fdbd").score(samples)

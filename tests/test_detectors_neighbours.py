@@ -178,6 +178,15 @@ def test_features_of_zeros_lie_at_the_origin(dtype):
     np.testing.assert_allclose(related, [0, 2 * 0.5, 0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_feature_of_zeros_is_nearer_than_one_at_a_wide_angle(dtype):
+    wide = np.array([np.cos(1.3), np.sin(1.3)])  # at the distance 2 sin(0.65) = 1.21
+    bank = np.concatenate([np.tile(wide, (200, 1)), np.zeros((200, 2))]).astype(dtype)
+    samples = samples_of(np.array([[1.0, 0.0]], dtype))
+    for k, distance in {50: 1, 200: 1, 250: 2 * np.sin(0.65)}.items():
+        np.testing.assert_allclose(fit("knn", bank, k=k).score(samples), -distance, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["knn", "nnguide"])
 def test_k_is_cut_to_the_number_of_training_samples(case, name):
     np.testing.assert_allclose(
