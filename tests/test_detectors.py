@@ -180,6 +180,13 @@ def test_state_restores_scores_to_the_bit(case, name):
         ("mahalanobis", {"tolerance": 0.2}),
         ("vim", {"dim": 5}),
         ("neco", {"dim": 2, "scale": False, "multiply_by_max_logit": True}),
+        ("relative_mahalanobis", {"tolerance": 0.2}),
+        ("residual", {"dim": 5}),
+        ("pnml", {"normalise": False}),
+        ("nci", {"alpha": 0.1}),
+        ("knn", {"k": 3}),
+        ("nnguide", {"k": 3}),
+        ("relation", {"power": 2.0, "threshold": 0.1}),
     ],
 )
 def test_state_holds_the_parameters_and_they_matter(case, name, parameters):
@@ -220,7 +227,9 @@ def test_statistics_of_the_same_samples_change_nothing(case, name):
     )
 
 
-@pytest.mark.parametrize("name", ["mahalanobis", "neco"])
+@pytest.mark.parametrize(
+    "name", ["mahalanobis", "relative_mahalanobis", "residual", "neco", "fdbd", "nci"]
+)
 def test_statistics_stand_for_the_whole_training_set(case, name):
     unlabelled = FeatureSet(case.train.features[:0], case.train.logits[:0])
     detector = detectors.create(name).fit(unlabelled, case.head, case.statistics())
@@ -248,7 +257,8 @@ def test_degenerate_training_sets_give_finite_scores(name, kind):
     zero = case.see(np.zeros((1, case.head.dim)))
     for samples in (case.ids, case.oods, case.train[:1], zero):
         assert np.isfinite(detector.score(samples)).all()
-    if (name, kind) != ("neco", "one dimension"):  # the share of a number in itself
+    # In one dimension the share of a number in itself is 1, and directions are but signs.
+    if (name, kind) not in {("neco", "one dimension"), ("knn", "one dimension")}:
         assert np.ptp(detector.score(case.oods)) > 1e-6
     order = np.random.default_rng(0).permutation(len(case.train))
     shuffled = detectors.create(name).fit(case.train[order], case.head)
@@ -367,7 +377,14 @@ def test_arrays_of_another_layer_are_refused(case, name):
         case.fit(name, ClassStatistics.empty(C, D + 1))
 
 
-@pytest.mark.parametrize("name", ["mahalanobis", "vim", "neco"])
+LEARNING = [
+    name
+    for name in SCORABLE
+    if detectors.info(name).learns_from_samples or "statistics" in detectors.info(name).needs
+]
+
+
+@pytest.mark.parametrize("name", LEARNING)
 def test_an_empty_training_set_is_refused(case, name):
     with pytest.raises(InvalidArrayError, match="the set is empty"):
         detectors.create(name).fit(case.train[:0], case.head)
@@ -375,9 +392,10 @@ def test_an_empty_training_set_is_refused(case, name):
 
 def test_labels_are_asked_for_only_where_needed(case):
     unlabelled = FeatureSet(case.train.features, case.train.logits)
-    with pytest.raises(InvalidArrayError, match="samples with labels"):
-        detectors.create("mahalanobis").fit(unlabelled, case.head)
-    for name in ("vim", "neco"):
+    for name in ("mahalanobis", "relative_mahalanobis", "she"):
+        with pytest.raises(InvalidArrayError, match="samples with labels"):
+            detectors.create(name).fit(unlabelled, case.head)
+    for name in ("vim", "residual", "neco", "pnml", "fdbd", "nci", "knn", "nnguide", "relation"):
         found = detectors.create(name).fit(unlabelled, case.head).score(case.oods)
         np.testing.assert_array_equal(found, case.fit(name).score(case.oods))
 
@@ -392,6 +410,16 @@ def test_labels_are_asked_for_only_where_needed(case):
         ("mahalanobis", {"tolerance": "small"}, "Tolerance"),
         ("vim", {"dim": 0}, "at least 1; got 0"),
         ("neco", {"dim": 2.5}, "integer"),
+        ("relative_mahalanobis", {"tolerance": -1}, "Tolerance"),
+        ("residual", {"dim": 0}, "Residual's principal space must be an integer"),
+        ("pnml", {"normalize": True}, "it takes normalise"),
+        ("she", {"k": 2}, "it takes none"),
+        ("fdbd", {"alpha": 2}, "it takes none"),
+        ("nci", {"alpha": -0.1}, "Alpha must be a finite number of at least 0; got -0.1"),
+        ("knn", {"k": 0}, "neighbours must be an integer of at least 1; got 0"),
+        ("nnguide", {"k": 1.5}, "integer"),
+        ("relation", {"power": 0}, "Power"),
+        ("relation", {"threshold": np.nan}, "Threshold"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(name, parameters, message):
