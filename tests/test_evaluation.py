@@ -13,13 +13,15 @@ import pytest
 from made_runs import make_run
 
 from ncviz import collapse, detectors
-from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
+from ncviz.errors import CorruptFileError, InvalidOptionError, MissingDataError, UnknownNameError
 from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
 from ncviz.metrics import detection_metrics
 from ncviz.store import epoch as epoch_module
 from ncviz.store import files, layout, open_run, write
 
 OOD = ("digits-heldout", "letters", "photo-patches", "noise")
+# ODIN needs the network, temperature scaling samples that are held out.
+EVALUATED = [name for name in detectors.names() if name not in ("odin", "temperature_scaling")]
 grid = import_module("ncviz.evaluation.grid")
 
 
@@ -49,9 +51,9 @@ def test_scores_and_detection_are_those_computed_by_hand(digits_run):
     epoch = digits_run.epoch(4)
     train, test, head = epoch.features("train"), epoch.features("test"), epoch.head()
     table = epoch.detection().set_index(["layer", "detector", "set"])
-    assert set(table.index.get_level_values("detector")) == {*detectors.names(), "energy_probe"}
-    assert len(table) == (len(detectors.names()) + 1) * len(OOD)
-    for name in detectors.names():
+    assert set(table.index.get_level_values("detector")) == {*EVALUATED, "energy_probe"}
+    assert len(table) == (len(EVALUATED) + 1) * len(OOD)
+    for name in EVALUATED:
         detector = detectors.create(name).fit(train, head, epoch.statistics())
         np.testing.assert_array_equal(epoch.scores(name, "test"), detector.score(test))
         for ood in OOD:
@@ -78,8 +80,10 @@ def test_a_layer_without_a_head_is_scored_by_its_features_and_its_probe(tmp_path
     run = make_run(tmp_path, "both", layers=("encoder", "projector"), heads=("projector",))
     table = run.detection()
     found = table.groupby("layer")["detector"].unique().map(set).to_dict()
-    assert found["encoder"] == {"mahalanobis", "neco", "energy_probe"}
-    assert found["projector"] == {*detectors.names(), "energy_probe"}
+    headless = {name for name in EVALUATED if "head" not in detectors.info(name).needs}
+    assert found["encoder"] >= {"mahalanobis", "neco", "knn", "energy_probe"}
+    assert found["encoder"] <= headless | {"energy_probe"}
+    assert found["projector"] == {*EVALUATED, "energy_probe"}
     epoch = run.epoch(run.epochs[-1])
     detector = detectors.create("mahalanobis")
     detector.fit(epoch.features("train"), epoch.probe(), epoch.statistics())
@@ -171,6 +175,12 @@ def test_chosen_detectors_join_those_that_are_there(digits_run, evaluated):
     assert evaluated == [6, 6]
     with pytest.raises(UnknownNameError, match="Known: energy, energy_probe, msp, vim"):
         more.epoch(6).scores("neco", "noise")
+
+
+@pytest.mark.parametrize("name", ["odin", "temperature_scaling"])
+def test_a_detector_that_the_cached_training_set_does_not_suffice_for_is_refused(digits_run, name):
+    with pytest.raises(InvalidOptionError, match=f"'{name}' cannot be evaluated on the cached"):
+        again(digits_run, names=["msp", name])
 
 
 def test_two_processes_give_what_one_gives(digits_run):
@@ -267,7 +277,7 @@ def test_the_text_names_run_epoch_samples_and_every_metric(digits_run):
     assert text.startswith("digits, epoch 6 of 6, statistics of 1,012 training images")
     for metric in digits_run.epoch(6).collapse()["metric"]:
         assert f" {metric} " in text
-    for name in (*detectors.names(), *OOD, "AUROC", "FPR95, ID positive"):
+    for name in (*EVALUATED, *OOD, "AUROC", "FPR95, ID positive"):
         assert name in text
     auroc = digits_run.epoch(6).detection().set_index(["detector", "set"])["auroc"]
     assert f"{auroc['energy', 'letters']:.4f}" in text
@@ -296,7 +306,7 @@ def test_json_has_every_row(digits_run):
     assert values["run"] == "digits"
     pd.testing.assert_frame_equal(pd.DataFrame(values["collapse"]), digits_run.collapse())
     pd.testing.assert_frame_equal(pd.DataFrame(values["detection"]), digits_run.detection())
-    assert len(values["detection"]) == 4 * (len(detectors.names()) + 1) * len(OOD)
+    assert len(values["detection"]) == 4 * (len(EVALUATED) + 1) * len(OOD)
     assert {*asdict(detection_metrics([1.0], [0.0]))} <= set(values["detection"][0])
 
 

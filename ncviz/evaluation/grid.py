@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ncviz import collapse, detectors
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors import probe_energy
-from ncviz.errors import MissingDataError
+from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.metrics import DEFINITIONS, detection_metrics
 from ncviz.store import Epoch, Run, open_run, write
 
@@ -37,22 +37,34 @@ def evaluate(
     Parameters
     ----------
     epochs : the epochs to evaluate; None takes all that were extracted
-    names : detectors; None takes all
+    names : detectors; None takes all that cached training features and logits suffice for
     jobs : processes; -1 for one on each core
 
     Raises
     ------
-    NcvizError : a run without extracted epochs, an unknown epoch or detector, damaged features.
+    NcvizError : a run without extracted epochs, an unknown epoch or detector, a detector that needs
+        more than the cached training set, damaged features.
     """
-    names = tuple(names or detectors.names())
+    names = tuple(names or filter(_suffices, detectors.names()))
     for name in names:
-        detectors.info(name)
+        if not _suffices(name):
+            needs = ", ".join(detectors.info(name).needs)
+            raise InvalidOptionError(
+                f"Detector '{name}' cannot be evaluated on the cached training set: it needs "
+                f"{needs}. Leave it out."
+            )
     tasks = [(epoch.run.path, epoch.number) for run in runs for epoch in _extracted(run, epochs)]
     work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_evaluate_task)(path, number, names) for path, number in tasks
     )
     for _ in tqdm(work, total=len(tasks), unit="epoch", desc="evaluate", disable=not progress):
         pass
+
+
+def _suffices(name: str) -> bool:
+    """Whether the detector `name` is fitted to training samples and scores arrays."""
+    info = detectors.info(name)
+    return info.scores_arrays and not info.learns_held_out
 
 
 def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
