@@ -190,6 +190,13 @@ class Detector:
                 f"Detector '{cls.name}' has no parameter '{min(unknown)}'; "
                 + (f"it takes {valid}." if valid else "it takes none.")
             )
+        for name, value in parameters.items():
+            default = cls.defaults()[name]
+            if value is None and default is not None:
+                raise InvalidOptionError(
+                    f"Parameter '{name}' of detector '{cls.name}' needs a value; leave it out to "
+                    f"take the default, {default}."
+                )
         return cls(**parameters)
 
     @classmethod
