@@ -17,7 +17,9 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
-SCIENCE = BASE | {"collapse", "correlation", "detectors", "embedding", "metrics", "transfer"}
+SCIENCE = BASE | {
+    *("collapse", "correlation", "detectors", "embedding", "metrics", "thresholds", "transfer")
+}
 SCREEN = SCIENCE | {"store", "figures"}
 BATCH = SCIENCE | {"store", "data", "inference", "models"}
 ALLOWED = {
@@ -32,6 +34,7 @@ ALLOWED = {
     "detectors": BASE,
     "embedding": BASE,
     "metrics": BASE,
+    "thresholds": BASE | {"metrics"},
     "correlation": BASE,
     "transfer": BASE,
     "store": BASE | {"detectors"},
