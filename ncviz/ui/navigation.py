@@ -45,4 +45,10 @@ TRADE_OFF = Page(
     ":material/balance:",
     "Does more collapse mean better detection and worse transfer, here?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF)
+REFERENCE = Page(
+    "pages/7_Reference.py",
+    "Reference",
+    ":material/menu_book:",
+    "What does this number mean?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, REFERENCE)
