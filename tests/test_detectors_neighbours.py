@@ -25,7 +25,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from ncviz import detectors
-from ncviz.arrays import FeatureSet, Head
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors.neighbours import Largest, similarities
 
 NAMES = ("knn", "nnguide", "relation")
@@ -258,3 +258,21 @@ def test_one_training_sample_is_enough(name):
     detector = detectors.create(name).fit(case.train[:1], case.head)
     assert np.isfinite(detector.score(case.oods)).all()
     assert detector.bank_.shape == (1, D)
+
+
+def test_a_part_of_the_training_set_takes_the_same_share_of_neighbours():
+    case = Case(train=400)
+    labels = np.resize(case.train.labels, 40_000)
+    everything = ClassStatistics.of(np.ones((40_000, case.head.dim)), labels, case.head.classes)
+    assert detectors.create("knn").fit(case.train, case.head).neighbours_ == 50
+    part = detectors.create("knn").fit(case.train, case.head, everything)
+    assert part.neighbours_ == 1  # 400 of 40,000 are a hundredth
+    half = detectors.create("knn").fit(
+        case.train[:200],
+        case.head,
+        ClassStatistics.of(case.train.features, case.train.labels, case.head.classes),
+    )
+    assert half.neighbours_ == 25
+    given = detectors.create("knn", k=7).fit(case.train, case.head, everything)
+    assert given.neighbours_ == 7
+    np.testing.assert_array_equal(part.score(case.oods), case.fit("knn", k=1).score(case.oods))

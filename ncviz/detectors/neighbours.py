@@ -19,6 +19,7 @@ from ncviz.linalg import unit_vectors
 
 # Training samples compared at once: with the rows of a block, 32 to 64 MB of products.
 _COLUMNS = 1024
+_PUBLISHED_K = 50
 # Float64 numbers gathered at once to compare samples with candidates: 32 MB.
 _ENTRIES = 2**22
 
@@ -84,7 +85,17 @@ class _Nearest(_Banked):
     So the scores are those of float64, at about the price of float32.
     """
 
-    k: int
+    k: int | None
+    neighbours_: int
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        super()._fit(train, head, statistics)
+        whole = len(train) if statistics is None else statistics.samples
+        self.neighbours_ = min(self._count(len(train) / max(whole, len(train))), len(train))
+
+    def _count(self, share: float) -> int:
+        """How many neighbours, where the bank is this share of the training set."""
+        return self.k
 
     def _approximate(self, unit: np.ndarray, at: slice, cosines: np.ndarray) -> np.ndarray:
         """Affinities (B, n) to the training samples `at` from cosines; larger is nearer."""
@@ -104,7 +115,7 @@ class _Nearest(_Banked):
 
     def _search(self, unit: np.ndarray, dtype) -> tuple[np.ndarray, np.ndarray]:
         """The k largest affinities (B, k), and whether no other can be larger (B,)."""
-        k = min(self.k, len(self.bank_))
+        k = self.neighbours_
         proposed = Largest(len(unit), min(k + k // 4 + 8, len(self.bank_)), dtype)
         scale = 0.0
         for at, cosines in similarities(unit, self.bank_, dtype):
@@ -138,12 +149,14 @@ class KNN(_Nearest):
 
     Parameters
     ----------
-    k : 50 as the paper's for CIFAR-10 and OpenOOD's default; the paper takes 200 for CIFAR-100 and
-        1000 for ImageNet. Always cut to the number of training samples.
+    k : by default 50 for a whole training set, as the paper has it for CIFAR-10 and OpenOOD
+        everywhere, and of a part of it the same share, at least 1: for ImageNet the paper takes
+        1000 of all and 10 of a hundredth. Always cut to the number of training samples.
 
     Attributes
     ----------
     bank_ : (N, D) the training features as given
+    neighbours_ : k as used
     """
 
     name = "knn"
@@ -155,12 +168,16 @@ class KNN(_Nearest):
     source = "Sun et al., ICML 2022"
     needs = ("features", "training features")
     caveat = (
-        "Depends on k relative to the number of training samples: with a part of the training set "
-        "the k-th neighbour lies farther away. Blind to the length of a feature."
+        "Depends on k relative to the number of training samples: with more neighbours than a "
+        "class has samples it measures the distance to other classes, and collapse turns its "
+        "ranking round. Blind to the length of a feature."
     )
 
-    def __init__(self, *, k: int = 50):
+    def __init__(self, *, k: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
+
+    def _count(self, share: float) -> int:
+        return self.k or max(1, round(_PUBLISHED_K * share))
 
     def _approximate(self, unit: np.ndarray, at: slice, cosines: np.ndarray) -> np.ndarray:
         # A feature of zeros has the distance 1 to others, not the square root of 2.

@@ -15,6 +15,8 @@ from ncviz.errors import InvalidArrayError
 from ncviz.store import Epoch
 from ncviz.thresholds import calibration_half
 
+_MERGED = 0.01
+
 Scores = dict[str, dict[str, np.ndarray]]
 """by detector, then by set; ``"test"`` is the ID test set"""
 
@@ -112,14 +114,16 @@ def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:
 
 
 def narrow(by_set: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Scores in float32 where that keeps all apart that differ, as it is where it does not.
+    """Scores in float32, unless that makes more than a hundredth of them equal to others.
 
-    Half the bytes for the same ranking: a float32 rounds confidences near 1 to 1, and is enough
-    for most other scores.
+    Half the bytes, and the same ranking but for scores that agree to seven digits, which the
+    float16 of the features leaves open anyway. Confidences near 1 need float64: a float32 rounds
+    them to 1.
     """
     scores = np.concatenate(list(by_set.values()))
     with np.errstate(over="ignore"):
         single = scores.astype(np.float32)
-    if not np.isfinite(single).all() or len(np.unique(single)) < len(np.unique(scores)):
+    kept = len(np.unique(single)) >= (1 - _MERGED) * len(np.unique(scores))
+    if not np.isfinite(single).all() or not kept:
         return dict(by_set)
     return {name: values.astype(np.float32) for name, values in by_set.items()}

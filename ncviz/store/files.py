@@ -210,13 +210,19 @@ def write_table(
     path: Path, table: pd.DataFrame, *, sources: Mapping[str, str] | None = None
 ) -> None:
     """Write `table` as parquet, with the fingerprints of its sources in the header."""
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
     header = {SOURCES: json.dumps(dict(sources or {}), sort_keys=True)}
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **header})
-    write_atomically(
-        path,
-        lambda part: pq.write_table(arrow, part, compression="zstd", write_page_checksum=True),
-    )
+    write_atomically(path, lambda part: _write_parquet(part, arrow, header))
+
+
+def _write_parquet(part: Path, arrow: pa.Table, header: Mapping[str, str]) -> None:
+    # Small tables: what parquet would say about their columns takes more room than they do.
+    lean = {"store_schema": False, "write_statistics": False}
+    with pq.ParquetWriter(
+        part, arrow.schema, compression="zstd", write_page_checksum=True, **lean
+    ) as writer:
+        writer.write_table(arrow)
+        writer.add_key_value_metadata(dict(header))
 
 
 def read_table(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.DataFrame:
