@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zlib
 
 import numpy as np
 import pytest
+from made_files import encoded, photograph, png_of_size
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from ncviz.data import uploads
@@ -18,33 +18,6 @@ from ncviz.errors import MissingDataError
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F")
 MODES = (*MODES, "I;16", "I;16B", "I;16L", "La", "RGBa")
 LOSSY = {"JPEG", "WEBP"}
-
-
-def photograph(width: int = 24, height: int = 16) -> Image.Image:
-    """Smooth colours, brightest in the lower right corner."""
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return Image.fromarray(np.stack([across, down, (across + down) / 2], -1).astype(np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    content = io.BytesIO()
-    image.save(content, kind, **options)
-    return content.getvalue()
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """A small PNG file of one colour, whatever its size: 1 bit a pixel, well compressed."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    packer = zlib.compressobj(9)
-    row = bytes(1 + (width + 7) // 8)
-    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def refused(name: str, content: bytes) -> str:
