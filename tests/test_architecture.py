@@ -17,7 +17,9 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {"arrays", "definitions", "errors", "linalg", "projector"}
-SCIENCE = BASE | {"collapse", "correlation", "detectors", "embedding", "metrics", "transfer"}
+SCIENCE = BASE | {
+    *("collapse", "correlation", "detectors", "embedding", "metrics", "operating", "transfer")
+}
 SCREEN = SCIENCE | {"store", "figures"}
 BATCH = SCIENCE | {"store", "data", "inference", "models"}
 ALLOWED = {
@@ -31,12 +33,13 @@ ALLOWED = {
     "detectors": BASE,
     "embedding": BASE,
     "metrics": BASE,
+    "operating": BASE | {"metrics"},
     "correlation": BASE,
     "transfer": BASE,
     "store": BASE,
     "data": {"errors"},
     "models": {"errors", "projector"},
-    "inference": BASE | {"store", "data", "models"},
+    "inference": BASE | {"detectors", "operating", "store", "data", "models"},
     "training": BATCH,
     "extraction": BATCH,
     "evaluation": BATCH,

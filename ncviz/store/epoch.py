@@ -258,6 +258,21 @@ class Epoch:
             )
         return scores
 
+    def scored_by(self, layer: str = "encoder") -> tuple[str, ...]:
+        """Names of the detectors with scores of the ID test set at `layer`, in no special order.
+
+        Raises MissingDataError where nothing was evaluated.
+        """
+        self._require_layer(layer)
+        path = self._fresh(layout.SCORES)
+        ends = f"{layer}/", f"/{self.full_name('test')}"
+        names = files.array_names(path, mend=self._how_to_evaluate(path))
+        return tuple(
+            name.removeprefix(ends[0]).removesuffix(ends[1])
+            for name in names
+            if name.startswith(ends[0]) and name.endswith(ends[1])
+        )
+
     def maps(self, layer: str = "encoder") -> Maps:
         """The samples of the ID test set and the OOD sets as points in the plane."""
         self._require_layer(layer)

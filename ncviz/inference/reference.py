@@ -1,0 +1,94 @@
+"""What a new sample is held against: an epoch's fitted detectors and the scores they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncviz import detectors
+from ncviz.arrays import FeatureSet, Head
+from ncviz.detectors import Detector, probe_energy
+from ncviz.errors import MissingDataError, UnknownNameError
+from ncviz.inference.fitting import fit_detectors
+from ncviz.operating import threshold
+from ncviz.store import Epoch
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The detectors of one layer of an epoch, ready to score, with their stored scores.
+
+    Attributes
+    ----------
+    known : (N,) scores of the ID test set by each detector. An uploaded image is none of these
+        samples, so they calibrate its p-value.
+    unknown : (M,) scores of each OOD set by each detector
+    fitted : the detectors that score features and logits
+    probe : the linear probe that ``energy_probe`` takes, where it is one of the detectors
+    """
+
+    known: Mapping[str, np.ndarray]
+    unknown: Mapping[str, Mapping[str, np.ndarray]]
+    fitted: Mapping[str, Detector]
+    probe: Head | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The detectors, in the order chosen or the registry's."""
+        return tuple(self.known)
+
+    def threshold(self, name: str, rule: str) -> float:
+        """The operating point of a detector by a rule; the OOD sets are pooled."""
+        unknown = [np.empty(0), *self.unknown[name].values()]
+        return threshold(rule, self.known[name], np.concatenate(unknown))
+
+    def score(self, samples: FeatureSet) -> dict[str, np.ndarray]:
+        """Scores (B,) by every detector."""
+        scores = {name: detector.score(samples) for name, detector in self.fitted.items()}
+        if self.probe is not None:
+            scores[probe_energy.INFO.name] = probe_energy.score(self.probe, samples)
+        return scores
+
+
+def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = None) -> Reference:
+    """The reference at `layer`; `names` are the detectors to take, None for all there are.
+
+    Raises
+    ------
+    UnknownNameError : no such layer, or a detector in `names` that has no scores here.
+    MissingDataError : no detector was evaluated at this layer.
+    """
+    found = _in_order(epoch.scored_by(layer))
+    if not found:
+        raise MissingDataError(
+            f"No detector has scores at the {layer} of epoch {epoch.number} of {epoch.run.name}. "
+            f"Run: python scripts/evaluate.py {epoch.run.name}"
+        )
+    chosen = found if names is None else tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name not in found:
+            where = f"detector with scores at the {layer} of epoch {epoch.number}"
+            raise UnknownNameError(where, name, found)
+    probed = probe_energy.INFO.name in chosen
+    return Reference(
+        known={name: epoch.scores(name, "test", layer) for name in chosen},
+        unknown={name: _unknown(epoch, name, layer) for name in chosen},
+        fitted=fit_detectors(
+            epoch, layer, (name for name in chosen if name != probe_energy.INFO.name)
+        ),
+        probe=epoch.probe(layer) if probed else None,
+    )
+
+
+def _in_order(found: Sequence[str]) -> tuple[str, ...]:
+    """Detectors that can score a new sample, as the registry lists them."""
+    names = (*detectors.names(), probe_energy.INFO.name)
+    return tuple(name for name in names if name in found)
+
+
+def _unknown(epoch: Epoch, name: str, layer: str) -> dict[str, np.ndarray]:
+    # A set that is named but was not extracted has no scores.
+    sets = [each for each in epoch.run.ood_sets if epoch.full_name(each) in epoch.sets]
+    return {each: epoch.scores(name, each, layer) for each in sets}
