@@ -45,4 +45,10 @@ TRADE_OFF = Page(
     ":material/balance:",
     "Does more collapse mean better detection and worse transfer, here?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF)
+UPLOAD = Page(
+    "pages/6_Upload.py",
+    "Upload",
+    ":material/upload:",
+    "Would the network know this image?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, UPLOAD)
