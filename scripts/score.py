@@ -35,7 +35,7 @@ class Options:
     layer: str | None = None
     """layer to look at (default: the one under the network's head)"""
     rule: str = "id95"
-    """where to cut: id95 (95 % of the ID test set count as known) or ood5 (5 % of OOD samples do)"""
+    """where to cut: id95 (95 % of the ID test set are known) or ood5 (5 % of OOD samples are)"""
     csv: bool = False
     """print CSV with every detector's score, p-value and verdict instead of a table"""
     checkpoints: Path | None = None

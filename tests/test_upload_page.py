@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,15 @@ def test_files_that_are_taken_away_are_forgotten(open_page, checkpoints):
     assert len(kept.opened) == len(kept.results) == 1
     app = healthy(app.file_uploader[0].set_value(None).run())
     assert not charts(app)
+
+
+def test_nothing_is_written(open_page, checkpoints, files_below, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = files_below(checkpoints)
+    healthy(upload(open_page(checkpoints, run="digits"), ("a.png", noise()), ("b.png", b"x")))
+    assert files_below(checkpoints) == before
+    assert not files_below(tmp_path)
 
 
 def test_more_files_than_are_looked_at(open_page, checkpoints, monkeypatch):
