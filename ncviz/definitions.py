@@ -8,6 +8,8 @@ from typing import Literal
 
 RESULTS_VERSION = "1"
 """Counted up when a metric or a detector changes its values: results of another count are stale."""
+CODE = "code:"
+"""Prefix of what results come from besides files: versions and parameters."""
 PROBE_VERSION = "1"
 """Counted up when the same training features give other linear probes."""
 

@@ -32,6 +32,8 @@ class Options:
     """detectors to evaluate (default: all)"""
     jobs: int = 1
     """processes; -1 for one on each core"""
+    intervals: bool = False
+    """print the 95 % interval of each result of detection"""
     json: bool = False
     """print all results of all epochs as JSON instead of tables of the last"""
     checkpoints: Path | None = None
@@ -51,7 +53,8 @@ def main() -> None:
         print(json.dumps([as_json(run) for run in runs], allow_nan=False))
     else:
         last = max(options.epochs) if options.epochs else None
-        print("\n\n".join(as_text(run, last) for run in runs))
+        texts = (as_text(run, last, intervals=options.intervals) for run in runs)
+        print("\n\n".join(texts))
         print(f"\n{side_by_side(runs, last)}")
 
 

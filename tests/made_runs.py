@@ -157,7 +157,7 @@ def add_maps(run: Run, *, epochs: Sequence[int] | None = None) -> None:
                 points[layer]["etf"] = etf_view(last.statistics(layer)).project(features)
             except InvalidArrayError:
                 continue  # two classes have no plane of class means
-        write.save_maps(epoch, rows, points, epoch.results_inputs())
+        write.save_maps(epoch, rows, points, epoch.inputs())
 
 
 def mapped_sets(run: Run) -> list[str]:

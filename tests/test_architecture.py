@@ -36,7 +36,7 @@ ALLOWED = {
     "operating": BASE | {"metrics"},
     "correlation": BASE,
     "transfer": BASE,
-    "store": BASE,
+    "store": BASE | {"detectors"},
     "data": {"errors"},
     "models": {"errors", "projector"},
     "inference": BASE | {"detectors", "operating", "store", "data", "models"},

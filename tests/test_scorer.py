@@ -138,13 +138,13 @@ def test_chosen_detectors_in_the_order_chosen(run):
     assert chosen.reference.names == ("vim", "msp")
 
 
-def test_detectors_with_scores_are_those_that_evaluation_lists(run, projected):
+def test_the_judges_are_the_detectors_that_evaluation_lists(run, projected):
     table = run.epoch(6).detection()
-    assert set(run.epoch(6).scored_by()) == set(table["detector"])
+    assert set(run.epoch(6).judges()) == set(table["detector"])
     assert set(Scorer.load(run.epoch(6)).reference.names) == set(table["detector"])
     stage = projected.epoch(1).detection()
     stage = set(stage.loc[stage["layer"] == "stage2", "detector"])
-    assert set(projected.epoch(1).scored_by("stage2")) == stage
+    assert set(projected.epoch(1).judges("stage2")) == stage
 
 
 def test_what_is_missing_is_named(run, digits_run):

@@ -29,8 +29,7 @@ from ncviz.errors import (
     StorageError,
     UnknownNameError,
 )
-from ncviz.store import epoch as epoch_module
-from ncviz.store import files, layout, list_runs, open_run, open_runs, run_folder, write
+from ncviz.store import files, layout, list_runs, open_run, open_runs, provenance, run_folder, write
 from ncviz.store.pack import pack
 from ncviz.store.parts import pack_symmetric, unpack_symmetric
 
@@ -207,10 +206,9 @@ def test_a_run_on_a_full_disk_keeps_its_results(digits_run, disk, files_below):
     with pytest.raises(StorageError, match="what was there is kept"):
         write.save_results(
             epoch,
-            collapse=epoch.collapse(),
-            detection=detection.head(1),
-            scores={"too much": np.ones(10**6)},
-            sources={},
+            dict.fromkeys(layout.TABLES, detection.head(1)),
+            {"too much": np.ones(10**6)},
+            {},
         )
     assert files_below(folder) == before
     pd.testing.assert_frame_equal(epoch.detection(), detection)
@@ -259,7 +257,7 @@ def test_results_of_a_set_that_is_gone_are_stale(digits_run):
 
 
 def test_results_of_another_version_of_the_metrics_are_stale(digits_run, monkeypatch):
-    monkeypatch.setattr(epoch_module, "RESULTS_VERSION_SOURCE", {"code:version": "another"})
+    monkeypatch.setattr(provenance, "RESULTS_VERSION_SOURCE", {"code:version": "another"})
     with pytest.raises(MissingDataError, match="this version of ncviz"):
         epoch_of(digits_run).collapse()
 
@@ -317,8 +315,8 @@ READERS = {
     f"epochs/0006/{layout.STATISTICS}": lambda run: epoch_of(run).statistics(),
     f"epochs/0006/{layout.PROBES}": lambda run: epoch_of(run).probe(),
     f"epochs/0006/{FEATURES}": lambda run: epoch_of(run).features("test"),
-    f"epochs/0006/{layout.COLLAPSE}": lambda run: epoch_of(run).collapse(),
-    f"epochs/0006/{layout.DETECTION}": lambda run: epoch_of(run).detection(),
+    f"epochs/0006/{layout.TABLES['collapse']}": lambda run: epoch_of(run).collapse(),
+    f"epochs/0006/{layout.TABLES['detection']}": lambda run: epoch_of(run).detection(),
     f"epochs/0006/{layout.SCORES}": lambda run: epoch_of(run).scores("msp", "noise"),
 }
 
@@ -504,7 +502,7 @@ def test_a_foreign_history_is_named(digits_run, text):
     ("column", "value"), [("auroc", "high"), ("auroc", None), ("detector", 3), ("group", None)]
 )
 def test_a_foreign_table_is_named(digits_run, column, value):
-    path = epoch_of(digits_run).path / layout.DETECTION
+    path = epoch_of(digits_run).path / layout.TABLES["detection"]
     table = epoch_of(digits_run).detection()
     sources = files.sources_of(path)
     table[column] = value
@@ -514,7 +512,7 @@ def test_a_foreign_table_is_named(digits_run, column, value):
 
 
 def test_a_flipped_bit_in_a_table_is_found(digits_run):
-    path = epoch_of(digits_run).path / layout.DETECTION
+    path = epoch_of(digits_run).path / layout.TABLES["detection"]
     content = bytearray(path.read_bytes())
     content[len(content) // 4] ^= 1  # in a page: the footer takes up the rest
     path.write_bytes(content)

@@ -5,18 +5,20 @@ A module in this folder registers its detectors by being there; nothing else lis
 
 from __future__ import annotations
 
+import json
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 import numpy as np
 
+from ncviz.definitions import CODE
 from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
 
 for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Detector", "DetectorInfo", "create", "info", "names", "restore"]
+__all__ = ["Detector", "DetectorInfo", "create", "info", "marks", "names", "restore"]
 
 
 def names() -> tuple[str, ...]:
@@ -38,6 +40,14 @@ def create(name: str, **parameters) -> Detector:
     InvalidOptionError : a parameter that it does not have, or a value outside its range
     """
     return lookup(name).create(**parameters)
+
+
+def marks(chosen: Iterable[str]) -> dict[str, str]:
+    """What to record beside scores by `chosen`: those of other parameters are stale."""
+    return {
+        f"{CODE}detector:{name}": json.dumps(create(name).parameters(), sort_keys=True)
+        for name in chosen
+    }
 
 
 def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:

@@ -68,6 +68,11 @@ class DetectorInfo:
         return "network" not in self.needs
 
     @property
+    def looks_at_features_alone(self) -> bool:
+        """Whether features are looked at and the head is not: it suits a layer without one."""
+        return "features" in self.needs and "head" not in self.needs
+
+    @property
     def learns_from_samples(self) -> bool:
         """Whether fitting takes samples, besides the head and the training set's statistics."""
         return any(need.startswith(("training", "held-out")) for need in self.needs)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ncviz import collapse, detectors
-from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors import probe_energy
+from ncviz import detectors
+from ncviz.definitions import CODE
 from ncviz.errors import MissingDataError
-from ncviz.metrics import DEFINITIONS, detection_metrics
+from ncviz.evaluation.calibration import calibration_tables, temperature_table
+from ncviz.evaluation.layers import Layer, network_scores, score_layer
+from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 
-_DETECTOR = "code:detector:"
-_COLLAPSE = ("layer", "metric", "set", "value")
-_DETECTION = ("layer", "detector", "set", "group", *DEFINITIONS, "id_samples", "ood_samples")
+# Counted up when results consist of other tables or columns.
+_TABLES = {f"{CODE}tables": "2"}
 
 
 def evaluate(
@@ -71,124 +67,39 @@ def _evaluate_task(path: Path, number: int, names: tuple[str, ...]) -> None:
 
 
 def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
-    """Write one epoch's collapse metrics, detection results and scores, unless they are current.
+    """Write one epoch's metrics, scores and fitted detectors, unless they are current.
 
     Detectors that the current results have beyond `names` stay part of them.
     """
-    wanted = {f"{_DETECTOR}{name}": _parameters(name) for name in names}
     current = epoch.current_results()
-    if wanted.items() <= current.items():
+    kept = detectors.marks(detectors.names()).items() & current.items()
+    wanted = _TABLES | detectors.marks(names) | dict(kept)
+    chosen = [
+        name for name in detectors.names() if detectors.marks([name]).items() <= wanted.items()
+    ]
+    if wanted.items() <= current.items() and epoch.has_fitted(chosen):
         return
-    known = {f"{_DETECTOR}{name}": _parameters(name) for name in detectors.names()}
-    wanted |= dict(known.items() & current.items())
-    layers = [_Layer.read(epoch, name) for name in epoch.layers]
-    chosen = [name for name in detectors.names() if f"{_DETECTOR}{name}" in wanted]
-    scores = {layer.name: _scores(layer, chosen) for layer in layers}
-    detection = [
-        row
+    layers = [Layer.read(epoch, name) for name in epoch.layers]
+    scored = {layer.name: score_layer(layer, chosen) for layer in layers}
+    scores = {name: each.scores for name, each in scored.items()}
+    last = layers[-1]
+    scores[last.name] |= network_scores(epoch, last, chosen)
+    detection, means = detection_tables(scores, epoch.run.ood_sets)
+    calibration, reliability = calibration_tables(last.test)
+    tables = {
+        "collapse": collapse_table(layers),
+        "detection": detection,
+        "means": means,
+        "calibration": calibration,
+        "reliability": reliability,
+        "temperature": temperature_table(last),
+    }
+    if epoch.has_weights:
+        write.save_detectors(epoch, {name: each.detectors for name, each in scored.items()}, chosen)
+    by_name = {
+        f"{layer}/{detector}/{epoch.full_name(name)}": values
         for layer, by_detector in scores.items()
         for detector, by_set in by_detector.items()
-        for row in _detection_rows(epoch, by_set, layer=layer, detector=detector)
-    ]
-    write.save_results(
-        epoch,
-        collapse=pd.DataFrame(
-            [row for layer in layers for row in _collapse_rows(layer)], columns=_COLLAPSE
-        ),
-        detection=pd.DataFrame(detection, columns=_DETECTION),
-        scores={
-            f"{layer}/{detector}/{epoch.full_name(name)}": values
-            for layer, by_detector in scores.items()
-            for detector, by_set in by_detector.items()
-            for name, values in by_set.items()
-        },
-        sources=epoch.results_inputs() | wanted,
-    )
-
-
-def _parameters(name: str) -> str:
-    return json.dumps(detectors.create(name).parameters(), sort_keys=True)
-
-
-class _Layer(NamedTuple):
-    """What one layer of an epoch offers to metrics and detectors."""
-
-    name: str
-    statistics: ClassStatistics
-    head: Head | None
-    probe: Head | None
-    train: FeatureSet
-    test: FeatureSet
-    ood: dict[str, FeatureSet]
-
-    @classmethod
-    def read(cls, epoch: Epoch, name: str) -> _Layer:
-        extracted = [ood for ood in epoch.run.ood_sets if epoch.full_name(ood) in epoch.sets]
-        return cls(
-            name=name,
-            statistics=epoch.statistics(name),
-            head=epoch.head(name) if epoch.has_head(name) else None,
-            probe=epoch.probe(name) if epoch.has_probe(name) else None,
-            train=epoch.features("train", name),
-            test=epoch.features("test", name),
-            ood={ood: epoch.features(ood, name) for ood in extracted},
-        )
-
-
-def _collapse_rows(layer: _Layer) -> Iterator[dict]:
-    metrics = collapse.measure(layer.statistics, layer.head).to_dict()
-    metrics |= collapse.spread(layer.train.features).to_dict()
-    if layer.head is not None:
-        metrics |= collapse.agreement(layer.train, layer.statistics, layer.head).to_dict()
-    yield from _rows(metrics, layer=layer.name, set="")
-    for name, samples in layer.ood.items():
-        metrics = collapse.orthogonality(layer.statistics, samples.features).to_dict()
-        yield from _rows(metrics, layer=layer.name, set=name)
-
-
-def _rows(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
-    for metric, value in metrics.items():
-        if value is not None:
-            yield {**where, "metric": metric, "value": value}
-
-
-def _scores(layer: _Layer, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Scores (N,) by detector and set; in float64, since a float32 rounds confidences to 1.
-
-    A layer without a head of its own is scored by detectors that look at features alone. The
-    energy of a linear probe stands beside them, at every layer that has one.
-    """
-    head = layer.probe if layer.head is None else layer.head
-    if head is None:
-        return {}
-    if layer.head is None:
-        names = [name for name in names if _looks_at_features_alone(name)]
-    sets = {"test": layer.test, **layer.ood}
-    scores = {}
-    for name in names:
-        detector = detectors.create(name).fit(layer.train, head, layer.statistics)
-        scores[name] = {each: detector.score(samples) for each, samples in sets.items()}
-    if layer.probe is not None:
-        scores[probe_energy.INFO.name] = {
-            each: probe_energy.score(layer.probe, samples) for each, samples in sets.items()
-        }
-    return scores
-
-
-def _looks_at_features_alone(name: str) -> bool:
-    needs = detectors.info(name).needs
-    return "features" in needs and "head" not in needs
-
-
-def _detection_rows(epoch: Epoch, by_set: Mapping[str, np.ndarray], **where: str) -> Iterator[dict]:
-    id_scores = by_set["test"]
-    for name, ood_scores in by_set.items():
-        if name != "test":
-            yield {
-                **where,
-                "set": name,
-                "group": epoch.run.ood_sets[name],
-                **detection_metrics(id_scores, ood_scores).to_dict(),
-                "id_samples": len(id_scores),
-                "ood_samples": len(ood_scores),
-            }
+        for name, values in by_set.items()
+    }
+    write.save_results(epoch, tables, by_name, epoch.results_inputs() | wanted)

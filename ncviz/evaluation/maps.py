@@ -7,11 +7,12 @@ import json
 import numpy as np
 from tqdm import tqdm
 
+from ncviz.definitions import CODE
 from ncviz.embedding import LinearView, etf_view, pca_view, umap_chain
 from ncviz.embedding.maps import MIN_DISTANCE, NEIGHBOURS
 from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.store import Epoch, Run, write
-from ncviz.store.epoch import CODE, Maps
+from ncviz.store.epoch import Maps
 
 # Counted up when a map of the same features comes out otherwise.
 VERSION = 2
@@ -49,7 +50,7 @@ def embed(
     options = {"seed": seed, "neighbours": neighbours, "min_distance": min_distance}
     views = {layer: _views(epochs[-1], rows, layer) for layer in run.layers}
     settings = json.dumps({**options, "version": VERSION, "rows": len(rows)}, sort_keys=True)
-    axes = json.dumps(epochs[-1].results_inputs(), sort_keys=True)
+    axes = json.dumps(epochs[-1].inputs(), sort_keys=True)
     previous: Epoch | None = None
     mark = "none"
     for epoch in tqdm(epochs, unit="epoch", desc=f"embed {run.name}", disable=not progress):
@@ -58,7 +59,7 @@ def embed(
             f"{CODE}axes": axes,
             f"{CODE}previous": mark,
         }
-        sources = epoch.results_inputs() | made_by
+        sources = epoch.inputs() | made_by
         if epoch.maps_sources() != sources:
             points = {
                 layer: _layer_maps(epoch, rows, layer, views[layer], previous, options)

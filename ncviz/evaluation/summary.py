@@ -15,22 +15,32 @@ from ncviz.store import Epoch, Run
 from ncviz.transfer import DEFINITIONS
 
 WRONG_WAY = "!"
+_PRINTED = {
+    "auroc": "AUROC (higher is better)",
+    "aupr_in": "AUPR, ID positive (higher is better)",
+    "aupr_out": "AUPR, OOD positive (higher is better)",
+    "fpr95": "FPR95, ID positive (lower is better)",
+    "fpr95_ood": "FPR95, OOD positive (lower is better)",
+}
+_MEANS = {"near": "mean near", "far": "mean far", "all": "mean"}
 _COMPARED = ("nc1_pinv", "nc1_trace", "nc4_agreement", "entropy", "effective_rank")
 
 
-def as_text(run: Run, epoch: int | None = None) -> str:
-    """Collapse metrics and detection results of one epoch, the last evaluated one if None."""
+def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> str:
+    """Collapse metrics and detection results of one epoch, the last evaluated one if None.
+
+    `intervals` adds the 95 % interval to each result of detection.
+    """
     if epoch is None:
         epoch = _last_evaluated(run)
     saved = run.epoch(epoch)
     parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
     for layer in saved.layers:
         parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
-        detection = saved.detection()
-        detection = detection[detection["layer"] == layer]
-        if len(detection):
-            parts += _detection_parts(detection, layer)
-    return "\n".join(parts + _transfer_parts(saved))
+        grid = _grid(saved, layer)
+        if len(grid):
+            parts += _detection_parts(grid, layer, intervals)
+    return "\n".join(parts + _calibration_parts(saved) + _transfer_parts(saved))
 
 
 def _last_evaluated(run: Run) -> int:
@@ -51,16 +61,35 @@ def _transfer_parts(epoch: Epoch) -> list[str]:
     return parts
 
 
-def _detection_parts(detection: pd.DataFrame, layer: str) -> list[str]:
+def _grid(epoch: Epoch, layer: str) -> pd.DataFrame:
+    """Detection results of a layer set by set, and then their means over near, far and all."""
+    sets, means = epoch.detection(), epoch.detection_means()
+    means = means.assign(set=means["group"].map(_MEANS))
+    grid = pd.concat([sets, means], ignore_index=True)
+    return grid[grid["layer"] == layer]
+
+
+def _detection_parts(grid: pd.DataFrame, layer: str, intervals: bool) -> list[str]:
     parts = []
-    for metric, title in (
-        ("auroc", "AUROC (higher is better)"),
-        ("fpr95", "FPR95, ID positive (lower is better)"),
-    ):
-        parts += ["", f"{title}, {layer}:", _detection_table(detection, metric)]
-    if (detection["auroc"] < 0.5).any():
-        parts.append(f"{WRONG_WAY} ranks the wrong way round on this set")
+    for metric, title in _PRINTED.items():
+        parts += ["", f"{title}, {layer}:", _detection_table(grid, metric, intervals)]
+    if (grid["auroc"] < 0.5).any():
+        parts.append(f"{WRONG_WAY} ranks the wrong way round")
     return parts
+
+
+def _calibration_parts(epoch: Epoch) -> list[str]:
+    table = epoch.calibration()
+    if table.empty:
+        return []
+    row = table.iloc[0]
+    return [
+        "",
+        f"Confidence on {row['samples']:,} ID test samples: {row['confidence']:.4f} on average, "
+        f"accuracy {row['accuracy']:.4f}, calibration error (ECE) {row['ece']:.4f};",
+        f"scaled by a temperature of {row['temperature']:.3f}: calibration error "
+        f"{row['ece_scaled']:.4f}.",
+    ]
 
 
 def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
@@ -121,6 +150,9 @@ def as_json(run: Run) -> dict:
         "run": run.name,
         "collapse": run.collapse().to_dict("records"),
         "detection": run.detection().to_dict("records"),
+        "detection_means": run.detection_means().to_dict("records"),
+        "calibration": run.calibration().to_dict("records"),
+        "temperature": run.temperature().to_dict("records"),
         "transfer": run.transfer().to_dict("records"),
     }
 
@@ -149,9 +181,12 @@ def _collapse_table(epoch: Epoch, layer: str) -> str:
     )
 
 
-def _detection_table(detection: pd.DataFrame, metric: str) -> str:
-    wrong = detection["auroc"] < 0.5
-    cells = detection[metric].map("{:.4f}".format) + wrong.map({True: WRONG_WAY, False: " "})
-    table = detection.assign(cell=cells).pivot(index="detector", columns="set", values="cell")
-    table = table.loc[detection["detector"].unique(), detection["set"].unique()]
+def _detection_table(grid: pd.DataFrame, metric: str, intervals: bool) -> str:
+    cells = grid[metric].map("{:.4f}".format)
+    if intervals:
+        low, high = (grid[f"{metric}_{end}"].map("{:.3f}".format) for end in ("low", "high"))
+        cells += " [" + low + ", " + high + "]"
+    cells += (grid["auroc"] < 0.5).map({True: WRONG_WAY, False: " "})
+    table = grid.assign(cell=cells).pivot(index="detector", columns="set", values="cell")
+    table = table.loc[grid["detector"].unique(), grid["set"].unique()]
     return table.rename_axis(index=None, columns=None).to_string()

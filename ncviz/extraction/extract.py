@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ncviz import data
+from ncviz import data, detectors
 from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
 from ncviz.errors import (
     CorruptFileError,
@@ -26,6 +26,8 @@ from ncviz.inference import (
     choose_device,
     forward,
     load_network,
+    network_detectors,
+    network_scores,
     stage_names,
     transform_of,
 )
@@ -106,13 +108,20 @@ def extract(
     }
     everything = f"{run.id_set}/train"
     seen = {name: images[name] if name == everything else samples[name] for name in images}
-    total = sum(len(epochs) * len(seen[name]) for name, epochs in todo.items())
+    unscored = {
+        name: [epoch for epoch in chosen if not _has_network_scores(epoch, name)]
+        for name in images
+        if name != everything
+    }
+    total = sum(
+        len(epochs) * len(seen[name]) for each in (todo, unscored) for name, epochs in each.items()
+    )
     with tqdm(
         total=total, unit="img", unit_scale=True, desc=f"extract {run.name}", disable=not progress
     ) as bar:
         # Set by set, so that only one set's pixels are in memory at a time.
         for name, lacking in todo.items():
-            if not lacking:
+            if not lacking and not unscored.get(name):
                 continue
             shown = images[name] if name == everything else only(images[name], samples[name])
             pixels = Pixels(shown, transform_of(run), workers=workers)
@@ -123,6 +132,9 @@ def extract(
                     _extract_training_set(epoch, seen_by, name, shown.labels, samples[name])
                 else:
                     _extract_samples(epoch, seen_by, name)
+            for epoch in unscored.get(name, ()):
+                bar.set_postfix({"set": name, "epoch": epoch.number, "of": "gradients"})
+                _extract_network_scores(epoch, name, pixels, where, bar)
     return run
 
 
@@ -193,6 +205,28 @@ def _extract_samples(epoch: Epoch, batches: Batches, name: str) -> None:
     for layers, labels in batches:
         kept.add(layers, labels)
     write.save_features(epoch, name, kept.halved(), epoch.feature_sources(name))
+
+
+def _extract_network_scores(
+    epoch: Epoch, name: str, pixels: Pixels, device: torch.device, bar: tqdm
+) -> None:
+    """Scores of the detectors that features and logits do not suffice for."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for scores in network_scores(load_network(epoch, device), pixels, device):
+        for detector, values in scores.items():
+            require_finite(values, f"The {detector} scores of {name}")
+            parts.setdefault(detector, []).append(values)
+        bar.update(len(values))
+    arrays = {detector: np.concatenate(values) for detector, values in parts.items()}
+    write.save_network_scores(epoch, name, arrays, _network_scores_sources(epoch, name))
+
+
+def _has_network_scores(epoch: Epoch, name: str) -> bool:
+    return epoch.has_network_scores(name, _network_scores_sources(epoch, name))
+
+
+def _network_scores_sources(epoch: Epoch, name: str) -> dict[str, str]:
+    return epoch.feature_sources(name) | detectors.marks(network_detectors())
 
 
 def _extract_training_set(

@@ -2,6 +2,8 @@
 
 from ncviz.inference.device import choose_device
 from ncviz.inference.network import forward, load_network, stage_names, transform_of
+from ncviz.inference.network_scores import network_detectors, network_scores, score_images
+from ncviz.inference.odin import odin_scores
 from ncviz.inference.pixels import Pixels, normalise, split_evenly
 
 __all__ = [
@@ -9,7 +11,11 @@ __all__ = [
     "choose_device",
     "forward",
     "load_network",
+    "network_detectors",
+    "network_scores",
     "normalise",
+    "odin_scores",
+    "score_images",
     "split_evenly",
     "stage_names",
     "transform_of",

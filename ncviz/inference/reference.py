@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncviz import detectors
 from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
-from ncviz.inference.fitting import fit_detectors
+from ncviz.inference.network_scores import network_detectors
 from ncviz.operating import threshold
 from ncviz.store import Epoch
 
@@ -27,12 +26,14 @@ class Reference:
     unknown : (M,) scores of each OOD set by each detector
     fitted : the detectors that score features and logits
     probe : the linear probe that ``energy_probe`` takes, where it is one of the detectors
+    by_network : the detectors that take the network itself
     """
 
     known: Mapping[str, np.ndarray]
     unknown: Mapping[str, Mapping[str, np.ndarray]]
     fitted: Mapping[str, Detector]
     probe: Head | None
+    by_network: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ class Reference:
         return threshold(rule, self.known[name], np.concatenate(unknown))
 
     def score(self, samples: FeatureSet) -> dict[str, np.ndarray]:
-        """Scores (B,) by every detector."""
+        """Scores (B,) by every detector that takes no more than features and logits."""
         scores = {name: detector.score(samples) for name, detector in self.fitted.items()}
         if self.probe is not None:
             scores[probe_energy.INFO.name] = probe_energy.score(self.probe, samples)
@@ -57,10 +58,10 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
 
     Raises
     ------
-    UnknownNameError : no such layer, or a detector in `names` that has no scores here.
+    UnknownNameError : no such layer, or a detector in `names` that cannot judge here.
     MissingDataError : no detector was evaluated at this layer.
     """
-    found = _in_order(epoch.scored_by(layer))
+    found = epoch.judges(layer)
     if not found:
         raise MissingDataError(
             f"No detector has scores at the {layer} of epoch {epoch.number} of {epoch.run.name}. "
@@ -69,23 +70,18 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
     chosen = found if names is None else tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in found:
-            where = f"detector with scores at the {layer} of epoch {epoch.number}"
+            where = f"detector at the {layer} of epoch {epoch.number}"
             raise UnknownNameError(where, name, found)
     probed = probe_energy.INFO.name in chosen
+    by_network = tuple(name for name in chosen if name in network_detectors())
+    others = {probe_energy.INFO.name, *by_network}
     return Reference(
         known={name: epoch.scores(name, "test", layer) for name in chosen},
         unknown={name: _unknown(epoch, name, layer) for name in chosen},
-        fitted=fit_detectors(
-            epoch, layer, (name for name in chosen if name != probe_energy.INFO.name)
-        ),
+        fitted={name: epoch.detector(name, layer) for name in chosen if name not in others},
         probe=epoch.probe(layer) if probed else None,
+        by_network=by_network,
     )
-
-
-def _in_order(found: Sequence[str]) -> tuple[str, ...]:
-    """Detectors that can score a new sample, as the registry lists them."""
-    names = (*detectors.names(), probe_energy.INFO.name)
-    return tuple(name for name in names if name in found)
 
 
 def _unknown(epoch: Epoch, name: str, layer: str) -> dict[str, np.ndarray]:

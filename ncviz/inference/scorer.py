@@ -14,6 +14,7 @@ from scipy.special import softmax
 from ncviz.arrays import FeatureSet, Head
 from ncviz.data import Transform
 from ncviz.inference.network import load_network, transform_of
+from ncviz.inference.network_scores import score_images
 from ncviz.inference.pixels import normalise
 from ncviz.inference.reference import Reference, read_reference
 from ncviz.models import Network
@@ -98,6 +99,8 @@ class Scorer:
             }
         samples = self._as_stored(layers)
         scores = self.reference.score(samples)
+        for name in self.reference.by_network:
+            scores[name] = score_images(name, self.network, images, self.transform)
         probabilities = softmax(samples.logits.astype(np.float64), axis=1)
         return [
             Sight(

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.definitions import PROBE_VERSION, RESULTS_VERSION
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
 from ncviz.projector import etf_size, project
-from ncviz.store import files, layout, parts
+from ncviz.store import columns, files, fitted, layout, parts
+from ncviz.store.provenance import RETRAIN, EpochFiles
 
 if TYPE_CHECKING:
-    from ncviz.store.run import Run
+    from ncviz.detectors import Detector
 
-COLLAPSE_COLUMNS = {"layer": "text", "metric": "text", "set": "text", "value": "number"}
-DETECTION_COLUMNS = {
-    "layer": "text",
-    "detector": "text",
-    "set": "text",
-    "group": "text",
-    "auroc": "number",
-    "fpr95": "number",
-    "id_samples": "integer",
-    "ood_samples": "integer",
-}
-TRANSFER_COLUMNS = {
-    "layer": "text",
-    "set": "text",
-    "probe_error": "number",
-    "ncm_error": "number",
-    "train_samples": "integer",
-    "test_samples": "integer",
-}
 ENCODER, PROJECTOR = "encoder", "projector"
-CODE = "code:"
-"""prefix of what results come from besides files"""
-RESULTS_VERSION_SOURCE = {f"{CODE}version": RESULTS_VERSION}
-_RETRAIN = "Train the run again."
-_RESULTS = (layout.COLLAPSE, layout.DETECTION, layout.SCORES)
 
 
 class Maps(NamedTuple):
@@ -60,21 +35,8 @@ class Maps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Epoch:
+class Epoch(EpochFiles):
     """A saved state of a run: weights, head, features, statistics, results."""
-
-    run: Run
-    number: int
-    path: Path
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """Full names of the sets whose features are stored, such as ``cifar100/test``."""
-        folder = self.path / layout.FEATURES
-        found = (
-            path.relative_to(folder).with_suffix("") for path in folder.glob("*/*.safetensors")
-        )
-        return tuple(sorted(name.as_posix() for name in found))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -85,12 +47,6 @@ class Epoch:
         found = parts.layers_in(path, mend=self.run.how_to_extract(path))
         stages = sorted(found - set(self.run.layers), key=lambda name: (len(name), name))
         return (*stages, *self.run.layers)
-
-    def full_name(self, name: str) -> str:
-        """``train`` and ``test`` mean the ID set's; a bare data set name means its test split."""
-        if name in ("train", "test"):
-            return f"{self.run.id_set}/{name}"
-        return name if "/" in name else f"{name}/test"
 
     def features(self, set_name: str, layer: str = "encoder") -> FeatureSet:
         """Features and logits of a set, in float32.
@@ -137,11 +93,11 @@ class Epoch:
         """The linear classifier on `layer`."""
         self._require_head(layer)
         path = self.path / layout.HEAD
-        return parts.read_head(path, layer, len(self.run.classes), mend=_RETRAIN)
+        return parts.read_head(path, layer, len(self.run.classes), mend=RETRAIN)
 
     def has_head(self, layer: str) -> bool:
         """Whether `layer` has a classifier of its own."""
-        return f"{layer}.weight" in files.array_names(self.path / layout.HEAD, mend=_RETRAIN)
+        return f"{layer}.weight" in files.array_names(self.path / layout.HEAD, mend=RETRAIN)
 
     def probe(self, layer: str = "encoder") -> Head:
         """A linear probe on `layer`, fitted to ID training features after the training."""
@@ -172,56 +128,31 @@ class Epoch:
 
     def weights(self) -> dict[str, np.ndarray]:
         """The network's parameters and buffers by name; raises MissingDataError if not kept."""
-        return files.read_arrays(self._require_weights(), mend=_RETRAIN)
-
-    @property
-    def has_weights(self) -> bool:
-        return (self.path / layout.MODEL).exists()
-
-    @property
-    def weights_fingerprint(self) -> str:
-        """Identifies the weights that features were computed with."""
-        path = self._require_weights()
-        header = files.read_header(path, mend=_RETRAIN)
-        if files.FINGERPRINT not in header:
-            raise CorruptFileError(f"{path} was not written by ncviz. {_RETRAIN}")
-        return header[files.FINGERPRINT]
-
-    def feature_sources(self, set_name: str) -> dict[str, str]:
-        """Fingerprints of what a set's features have to come from: the weights, the samples.
-
-        What is not kept here, such as the weights of a packed run, is left out.
-        """
-        return self._weights_source() | self._samples_source(self.full_name(set_name))
-
-    def has_features(self, set_name: str, layers: Sequence[str] = ()) -> bool:
-        """Whether a set's features are there and current, those of `layers` among them.
-
-        Of the training set: and the statistics of these layers, and the probes.
-        """
-        path = layout.feature_file(self.path, self.full_name(set_name))
-        paths, wanted = [path], set(layers) - set(self.run.derived_layers)
-        sources = self.feature_sources(set_name)
-        if path == layout.feature_file(self.path, self.full_name("train")):
-            if not files.is_made_from(self.path / layout.PROBES, self.probe_sources()):
-                return False
-            paths.append(self.path / layout.STATISTICS)
-            wanted |= {f"{layer}.means" for layer in layers}
-        if not all(files.is_made_from(path, sources) for path in paths):
-            return False
-        return wanted <= {name for path in paths for name in files.array_names(path)}
-
-    def probe_sources(self) -> dict[str, str]:
-        """Fingerprints of what the linear probes have to come from, and their version."""
-        return self.feature_sources("train") | {f"{CODE}probe": PROBE_VERSION}
+        return files.read_arrays(self._require_weights(), mend=RETRAIN)
 
     def collapse(self) -> pd.DataFrame:
         """Collapse metrics: layer, metric, set (of NC5; else empty), value."""
-        return self._result(layout.COLLAPSE, COLLAPSE_COLUMNS)
+        return self._result("collapse", columns.COLLAPSE)
 
     def detection(self) -> pd.DataFrame:
         """One row for each layer, detector and OOD set, with its detection metrics."""
-        return self._result(layout.DETECTION, DETECTION_COLUMNS)
+        return self._result("detection", columns.DETECTION)
+
+    def detection_means(self) -> pd.DataFrame:
+        """Detection metrics averaged over the OOD sets of a group: layer, detector, group, ..."""
+        return self._result("means", columns.MEANS)
+
+    def calibration(self) -> pd.DataFrame:
+        """One row: how far the network's confidence can be believed, before and after scaling."""
+        return self._result("calibration", columns.CALIBRATION)
+
+    def reliability(self) -> pd.DataFrame:
+        """A row for each bin of confidence, as it is and after temperature scaling."""
+        return self._result("reliability", columns.RELIABILITY)
+
+    def temperature(self) -> pd.DataFrame:
+        """How detectors of the logits depend on temperature: detector, set, temperature, ..."""
+        return self._result("temperature", columns.TEMPERATURE)
 
     def transfer(self) -> pd.DataFrame:
         """Transfer errors: layer, set, probe_error, ncm_error, and what they were learned from."""
@@ -232,7 +163,7 @@ class Epoch:
                 f"Transfer is not measured for epoch {self.number} of {self.run.name}. {mend}"
             )
         self._require_current(path, self._weights_source())
-        return files.read_table(path, TRANSFER_COLUMNS, mend=mend)
+        return files.read_table(path, columns.TRANSFER, mend=mend)
 
     def transfer_sources(self) -> dict[str, str]:
         """What made the transfer errors, by name; empty unless they are there and whole."""
@@ -241,6 +172,36 @@ class Epoch:
             return files.sources_of(self.path / layout.TRANSFER)
         except (CorruptFileError, MissingDataError):
             return {}
+
+    def network_scores(self, set_name: str) -> dict[str, np.ndarray]:
+        """Scores (N,) of a set by detectors that take the network, by name; empty where none."""
+        name = self.full_name(set_name)
+        path = layout.network_scores_file(self.path, name)
+        if not path.exists():
+            return {}
+        self._require_current(path, self.feature_sources(name))
+        scores = files.read_arrays(path, mend=self.run.how_to_extract(path))
+        for detector, values in scores.items():
+            parts.require_scores(path, detector, values, mend=self.run.how_to_extract(path))
+        return scores
+
+    def detectors(self, layer: str = "encoder") -> tuple[str, ...]:
+        """Names of the detectors that `detector` returns fitted at `layer`."""
+        self._require_layer(layer)
+        return fitted.names(self, layer)
+
+    def detector(self, name: str, layer: str = "encoder") -> Detector:
+        """The detector `name`, fitted at `layer`: ready to score samples that are new.
+
+        What it learned from training samples is read; the rest follows from head and statistics.
+
+        Raises
+        ------
+        UnknownNameError : no such layer or detector
+        MissingDataError : it was not fitted here, or to other features than there are now
+        """
+        self._require_layer(layer)
+        return fitted.read(self, name, layer)
 
     def scores(self, detector: str, set_name: str, layer: str = "encoder") -> np.ndarray:
         """Scores (N,) of a set by a detector, higher = more in-distribution."""
@@ -252,25 +213,26 @@ class Epoch:
         if name not in present:
             raise self._no_scores(present, detector, set_name, layer)
         scores = files.read_arrays(path, [name], mend=mend)[name]
-        if scores.ndim != 1 or scores.dtype.kind != "f" or not np.isfinite(scores).all():
-            raise CorruptFileError(
-                f"{path}: '{name}' must hold one finite number for each sample. {mend}"
-            )
-        return scores
+        return parts.require_scores(path, name, scores, mend=mend)
 
-    def scored_by(self, layer: str = "encoder") -> tuple[str, ...]:
-        """Names of the detectors with scores of the ID test set at `layer`, in no special order.
+    def judges(self, layer: str = "encoder") -> tuple[str, ...]:
+        """Names of the detectors that can judge a sample that is new, in the registry's order.
 
-        Raises MissingDataError where nothing was evaluated.
+        They are fitted at `layer`, or take the network whose head sits there, and have scores of
+        the ID test set to hold the sample's against. The energy of the linear probe comes last.
+
+        Raises
+        ------
+        UnknownNameError : no such layer
+        MissingDataError : nothing was evaluated
         """
         self._require_layer(layer)
         path = self._fresh(layout.SCORES)
-        ends = f"{layer}/", f"/{self.full_name('test')}"
-        names = files.array_names(path, mend=self._how_to_evaluate(path))
+        scored = set(files.array_names(path, mend=self._how_to_evaluate(path)))
         return tuple(
-            name.removeprefix(ends[0]).removesuffix(ends[1])
-            for name in names
-            if name.startswith(ends[0]) and name.endswith(ends[1])
+            name
+            for name in fitted.ready(self, layer)
+            if f"{layer}/{name}/{self.full_name('test')}" in scored
         )
 
     def maps(self, layer: str = "encoder") -> Maps:
@@ -302,50 +264,9 @@ class Epoch:
         """Identifies the maps that the next epoch's start from."""
         return self._fingerprint(self.path / layout.MAPS)
 
-    def current_results(self) -> dict[str, str]:
-        """What made the results besides files; empty unless all are there, whole and current."""
-        try:
-            found = [files.sources_of(self._fresh(name)) for name in _RESULTS]
-        except (CorruptFileError, MissingDataError):
-            return {}
-        agreed = found[0].items() if all(one == found[0] for one in found) else ()
-        return {name: mark for name, mark in agreed if name.startswith(CODE)}
-
-    def results_inputs(self) -> dict[str, str]:
-        """What results have to come from: each file's fingerprint, and the metrics' version."""
-        paths = [self.path / name for name in (layout.HEAD, layout.STATISTICS, layout.PROBES)]
-        paths += [layout.feature_file(self.path, name) for name in self.sets]
-        return RESULTS_VERSION_SOURCE | {
-            path.relative_to(self.path).as_posix(): self._fingerprint(path)
-            for path in paths
-            if path.exists()
-        }
-
-    def _fingerprint(self, path: Path) -> str:
-        header = files.read_header(path, mend=self.run.how_to_extract(path))
-        return header.get(files.FINGERPRINT, "")
-
-    def _result(self, name: str, columns: Mapping[str, str]) -> pd.DataFrame:
-        path = self._fresh(name)
-        return files.read_table(path, columns, mend=self._how_to_evaluate(path))
-
-    def _fresh(self, name: str, mend: str | None = None) -> Path:
-        """Path of a result that comes from the features, statistics and head there are now."""
-        path = self.path / name
-        where = f"epoch {self.number} of {self.run.name}"
-        what = "maps" if name == layout.MAPS else "results"
-        how = self._how_to_evaluate() if mend is None else mend
-        if not path.exists():
-            raise MissingDataError(f"There are no {what} for {where}. {how}")
-        recorded = files.sources_of(path, mend=self._how_to_evaluate(path))
-        now = self.results_inputs()
-        if {k: v for k, v in recorded.items() if k in now or not k.startswith(CODE)} != now:
-            raise MissingDataError(
-                f"The {what} of {where} are older than its features or this version of ncviz. {how}"
-            )
-        # Features of other weights have results that fit them, and still are not this epoch's.
-        self._require_current(self.path / layout.STATISTICS, self._weights_source())
-        return path
+    def _result(self, name: str, expected: Mapping[str, str]) -> pd.DataFrame:
+        path = self._fresh(layout.TABLES[name])
+        return files.read_table(path, expected, mend=self._how_to_evaluate(path))
 
     def _no_scores(
         self, present: list[str], detector: str, set_name: str, layer: str
@@ -358,27 +279,6 @@ class Epoch:
                 hint = f"{self._no_head(layer)} {hint}"
             return UnknownNameError("detector", detector, detectors, hint)
         return UnknownNameError("data set", set_name, {pair[1] for pair in pairs}, hint)
-
-    def _weights_source(self) -> dict[str, str]:
-        return {"weights": self.weights_fingerprint} if self.has_weights else {}
-
-    def _samples_source(self, full_name: str) -> dict[str, str]:
-        try:
-            samples = self.run.samples
-        except MissingDataError:
-            return {}
-        samples = samples[samples["set"] == full_name]
-        columns = {name: samples[name].to_numpy(np.int64) for name in ("index", "label")}
-        return {"samples": files.fingerprint(columns)} if len(samples) else {}
-
-    def _require_current(self, path: Path, now: Mapping[str, str]) -> None:
-        recorded = files.sources_of(path, mend=self.run.how_to_extract(path))
-        other = [name for name, mark in now.items() if recorded.get(name, mark) != mark]
-        if other:
-            raise MissingDataError(
-                f"{path} comes from other {other[0]} than there are now. "
-                f"{self.run.how_to_extract()}"
-            )
 
     def _require_layer(self, layer: str) -> None:
         if layer not in self.run.layers and layer not in self.layers:
@@ -395,16 +295,3 @@ class Epoch:
             f"The {layer} of run {self.run.name} has no classifier of its own; "
             f"the network's sits on the {self.run.layers[-1]}."
         )
-
-    def _require_weights(self) -> Path:
-        path = self.path / layout.MODEL
-        if not path.exists():
-            raise MissingDataError(
-                f"Epoch {self.number} of {self.run.name} was shared without weights; train the "
-                "run again to have them."
-            )
-        return path
-
-    def _how_to_evaluate(self, damaged: Path | None = None) -> str:
-        first = f"Delete {damaged.name}, then run" if damaged else "Run"
-        return f"{first}: python scripts/evaluate.py {self.run.name}"

@@ -44,6 +44,7 @@ _KINDS = {
     "text": pd.api.types.is_string_dtype,
     "number": pd.api.types.is_numeric_dtype,
     "integer": pd.api.types.is_integer_dtype,
+    "flag": pd.api.types.is_bool_dtype,
 }
 
 

@@ -14,13 +14,17 @@ MODEL = "model.safetensors"
 HEAD = "head.safetensors"
 STATISTICS = "statistics.safetensors"
 PROBES = "probes.safetensors"
-COLLAPSE = "results/collapse.parquet"
-DETECTION = "results/detection.parquet"
+DETECTORS = "detectors.safetensors"
 SCORES = "results/scores.safetensors"
 MAPS = "results/maps.safetensors"
 TRANSFER = "results/transfer.parquet"
+TABLES = {
+    name: f"results/{name}.parquet"
+    for name in ("collapse", "detection", "means", "calibration", "reliability", "temperature")
+}
 EPOCHS = "epochs"
 FEATURES = "features"
+NETWORK_SCORES = "network_scores"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
 
@@ -68,3 +72,8 @@ def epoch_folder(run: Path, epoch: int) -> Path:
 def feature_file(epoch: Path, set_name: str) -> Path:
     """The features of one set, named as in `cifar100/test`."""
     return epoch / FEATURES / f"{set_name}.safetensors"
+
+
+def network_scores_file(epoch: Path, set_name: str) -> Path:
+    """The scores of one set that took the network itself, such as its gradient."""
+    return epoch / NETWORK_SCORES / f"{set_name}.safetensors"

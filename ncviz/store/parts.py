@@ -80,6 +80,15 @@ def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> Class
     return ClassStatistics(counts, means, unpack_symmetric(packed, dim), squares)
 
 
+def require_scores(path: Path, name: str, scores: np.ndarray, *, mend: str) -> np.ndarray:
+    """`scores` themselves; raises CorruptFileError unless they are one finite number each."""
+    if scores.ndim != 1 or scores.dtype.kind != "f" or not np.isfinite(scores).all():
+        raise CorruptFileError(
+            f"{path}: '{name}' must hold one finite number for each sample. {mend}"
+        )
+    return scores
+
+
 def layers_in(path: Path, *, mend: str) -> set[str]:
     """Names of the layers whose class statistics are in the file."""
     names = files.array_names(path, mend=mend)

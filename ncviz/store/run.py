@@ -14,15 +14,9 @@ import pandas as pd
 
 from ncviz.errors import InvalidOptionError, MissingDataError, NcvizError, UnknownNameError
 from ncviz.projector import KINDS
-from ncviz.store import files, layout
+from ncviz.store import columns, files, layout
 from ncviz.store.description import read_description
-from ncviz.store.epoch import (
-    COLLAPSE_COLUMNS,
-    DETECTION_COLUMNS,
-    PROJECTOR,
-    TRANSFER_COLUMNS,
-    Epoch,
-)
+from ncviz.store.epoch import PROJECTOR, Epoch
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
 _EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,}")
@@ -126,17 +120,29 @@ class Run:
 
     def collapse(self) -> pd.DataFrame:
         """Collapse metrics of all evaluated epochs: epoch, layer, metric, set, value."""
-        return self._over_epochs(Epoch.collapse, COLLAPSE_COLUMNS)
+        return self._over_epochs(Epoch.collapse, columns.COLLAPSE)
 
     def detection(self) -> pd.DataFrame:
         """Detection metrics of all evaluated epochs: epoch, layer, detector, set, group, ..."""
-        return self._over_epochs(Epoch.detection, DETECTION_COLUMNS)
+        return self._over_epochs(Epoch.detection, columns.DETECTION)
+
+    def detection_means(self) -> pd.DataFrame:
+        """Detection metrics averaged over near, far and all sets: epoch, layer, detector, group."""
+        return self._over_epochs(Epoch.detection_means, columns.MEANS)
+
+    def calibration(self) -> pd.DataFrame:
+        """How far confidence can be believed, at all evaluated epochs: epoch, temperature, ece."""
+        return self._over_epochs(Epoch.calibration, columns.CALIBRATION)
+
+    def temperature(self) -> pd.DataFrame:
+        """Dependence on temperature at all evaluated epochs: epoch, detector, set, temperature."""
+        return self._over_epochs(Epoch.temperature, columns.TEMPERATURE)
 
     def transfer(self) -> pd.DataFrame:
         """Transfer errors of all measured epochs: epoch, layer, set, probe_error, ..."""
-        return self._over_epochs(Epoch.transfer, TRANSFER_COLUMNS)
+        return self._over_epochs(Epoch.transfer, columns.TRANSFER)
 
-    def _over_epochs(self, read, columns: Mapping[str, str]) -> pd.DataFrame:
+    def _over_epochs(self, read, expected: Mapping[str, str]) -> pd.DataFrame:
         tables = []
         for number in self.epochs:
             try:
@@ -147,7 +153,7 @@ class Run:
             if len(table):
                 tables.append(table.assign(epoch=number))
         if not tables:
-            return pd.DataFrame(columns=["epoch", *columns])
+            return pd.DataFrame(columns=["epoch", *expected])
         return pd.concat(tables, ignore_index=True)
 
     def how_to_extract(self, damaged: Path | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
+from ncviz.detectors import Detector
 from ncviz.errors import CorruptFileError, InvalidOptionError
-from ncviz.store import files, layout, parts
+from ncviz.store import files, fitted, layout, parts
 from ncviz.store.description import FORMAT
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run, open_run
@@ -82,18 +83,33 @@ def save_probes(epoch: Epoch, probes: Mapping[str, Head], sources: Mapping[str, 
     files.write_arrays(epoch.path / layout.PROBES, parts.head_arrays(probes), sources=sources)
 
 
+def save_network_scores(
+    epoch: Epoch, set_name: str, scores: Mapping[str, np.ndarray], sources: Mapping[str, str]
+) -> None:
+    """Write one set's scores (N,) by the detectors that take the network, by name."""
+    files.write_arrays(layout.network_scores_file(epoch.path, set_name), scores, sources=sources)
+
+
 def save_results(
     epoch: Epoch,
-    *,
-    collapse: pd.DataFrame,
-    detection: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     scores: Mapping[str, np.ndarray],
     sources: Mapping[str, str],
 ) -> None:
-    """Write the results of an epoch with the fingerprints of what they were computed from."""
+    """Write the results of an epoch with the fingerprints of what they were computed from.
+
+    `tables` holds, by name: collapse, detection, means, calibration, reliability, temperature.
+    """
     files.write_arrays(epoch.path / layout.SCORES, scores, sources=sources)
-    files.write_table(epoch.path / layout.COLLAPSE, collapse, sources=sources)
-    files.write_table(epoch.path / layout.DETECTION, detection, sources=sources)
+    for name, path in layout.TABLES.items():
+        files.write_table(epoch.path / path, tables[name], sources=sources)
+
+
+def save_detectors(
+    epoch: Epoch, detectors: Mapping[str, Mapping[str, Detector]], chosen: Sequence[str]
+) -> None:
+    """Write what fitted detectors learned, by layer and name, of those `chosen`."""
+    fitted.write(epoch, detectors, chosen)
 
 
 def save_transfer(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str]) -> None:

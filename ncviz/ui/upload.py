@@ -51,7 +51,7 @@ class Choice:
 
 def body(view: View) -> None:
     """The page below its title."""
-    names = upload_loaders.scored_by(view.run, view.epoch, view.layer)
+    names = upload_loaders.judges(view.run, view.epoch, view.layer)
     if not names:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no scores at layer "

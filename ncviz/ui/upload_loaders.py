@@ -10,7 +10,7 @@ import streamlit as st
 
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.store import Epoch, Run
-from ncviz.ui import detector, loaders
+from ncviz.ui import loaders
 
 # Importing them loads torch, which a page without an image does without.
 if TYPE_CHECKING:
@@ -64,12 +64,17 @@ def _gallery(
     return read_gallery(_epoch, layer, sets)
 
 
-def scored_by(run: Run, epoch: int, layer: str) -> list[str]:
-    """Detectors to ask, in the registry's order; none where nothing was evaluated."""
+def judges(run: Run, epoch: int, layer: str) -> tuple[str, ...]:
+    """Detectors that can be asked, in the registry's order; none where nothing was evaluated."""
+    return _judges(run.epoch(epoch), str(run.path), epoch, layer, loaders.stamp(run.path))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _judges(_epoch: Epoch, path: str, number: int, layer: str, mark: str) -> tuple[str, ...]:
     try:
-        return detector.in_order(run.epoch(epoch).scored_by(layer))
+        return _epoch.judges(layer)
     except MissingDataError:
-        return []
+        return ()
 
 
 def picture(set_name: str, key: str) -> np.ndarray | str:

@@ -1,0 +1,125 @@
+"""What one layer of an epoch offers, and its detectors: fitted, and the scores they give."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ncviz import detectors
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.detectors import Detector, probe_energy
+from ncviz.errors import InvalidArrayError
+from ncviz.store import Epoch
+from ncviz.thresholds import calibration_half
+
+Scores = dict[str, dict[str, np.ndarray]]
+"""by detector, then by set; ``"test"`` is the ID test set"""
+
+
+class Layer(NamedTuple):
+    """Features, statistics and heads of one layer of an epoch."""
+
+    name: str
+    statistics: ClassStatistics
+    head: Head | None
+    probe: Head | None
+    train: FeatureSet
+    test: FeatureSet
+    ood: dict[str, FeatureSet]
+
+    @classmethod
+    def read(cls, epoch: Epoch, name: str) -> Layer:
+        """The layer `name` of an epoch that was extracted."""
+        extracted = [ood for ood in epoch.run.ood_sets if epoch.full_name(ood) in epoch.sets]
+        return cls(
+            name=name,
+            statistics=epoch.statistics(name),
+            head=epoch.head(name) if epoch.has_head(name) else None,
+            probe=epoch.probe(name) if epoch.has_probe(name) else None,
+            train=epoch.features("train", name),
+            test=epoch.features("test", name),
+            ood={ood: epoch.features(ood, name) for ood in extracted},
+        )
+
+    @property
+    def sets(self) -> dict[str, FeatureSet]:
+        """The samples that are scored, by name of their set."""
+        return {"test": self.test, **self.ood}
+
+
+class Scored(NamedTuple):
+    """The detectors of a layer, fitted, and the scores of each set."""
+
+    detectors: dict[str, Detector]
+    scores: Scores
+
+
+def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
+    """Fit the detectors `names` and score every set by them, as far as the layer allows.
+
+    A layer without a head of its own is scored by detectors that look at features alone. The
+    energy of a linear probe stands beside them, at every layer that has one. A detector that its
+    features make no sense to is left out with a warning.
+    """
+    fitted: dict[str, Detector] = {}
+    scores: Scores = {}
+    head = layer.probe if layer.head is None else layer.head
+    for name in names if head is not None else ():
+        info = detectors.info(name)
+        if not info.scores_arrays or (layer.head is None and not info.looks_at_features_alone):
+            continue
+        try:
+            score = _score_held_out if info.learns_held_out else _score
+            fitted[name], scores[name] = score(layer, head, name)
+        except InvalidArrayError as error:
+            warnings.warn(f"{name} is left out at layer {layer.name}: {error}", stacklevel=2)
+    if layer.probe is not None:
+        scores[probe_energy.INFO.name] = {
+            each: probe_energy.score(layer.probe, samples) for each, samples in layer.sets.items()
+        }
+    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()})
+
+
+def _score(layer: Layer, head: Head, name: str) -> tuple[Detector, dict[str, np.ndarray]]:
+    detector = detectors.create(name).fit(layer.train, head, layer.statistics)
+    return detector, {each: detector.score(samples) for each, samples in layer.sets.items()}
+
+
+def _score_held_out(layer: Layer, head: Head, name: str) -> tuple[Detector, dict[str, np.ndarray]]:
+    """Learn from one half of the ID test set, and score it by what the other half taught."""
+    if layer.test.labels is None:
+        raise InvalidArrayError("It learns from held-out samples, but the test set has no labels.")
+    half = calibration_half(layer.test.labels)
+    detector, other = (
+        detectors.create(name).fit(layer.test[rows], head, layer.statistics)
+        for rows in (half, ~half)
+    )
+    scores = {each: detector.score(samples) for each, samples in layer.ood.items()}
+    known = np.where(half, other.score(layer.test), detector.score(layer.test))
+    return detector, {"test": known, **scores}
+
+
+def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:
+    """Scores that took the network, of those in `names` that every set has."""
+    found = {each: epoch.network_scores(each) for each in layer.sets}
+    shared = [name for name in names if all(name in by_name for by_name in found.values())]
+    return {
+        name: narrow({each: by_name[name] for each, by_name in found.items()}) for name in shared
+    }
+
+
+def narrow(by_set: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Scores in float32 where that keeps all apart that differ, as it is where it does not.
+
+    Half the bytes for the same ranking: a float32 rounds confidences near 1 to 1, and is enough
+    for most other scores.
+    """
+    scores = np.concatenate(list(by_set.values()))
+    with np.errstate(over="ignore"):
+        single = scores.astype(np.float32)
+    if not np.isfinite(single).all() or len(np.unique(single)) < len(np.unique(scores)):
+        return dict(by_set)
+    return {name: values.astype(np.float32) for name, values in by_set.items()}

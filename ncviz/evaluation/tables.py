@@ -1,0 +1,103 @@
+"""Results of an epoch as rows of tables: collapse, detection with intervals, means over sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from ncviz import collapse
+from ncviz.evaluation.layers import Layer, Scores
+from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, Bootstrap, bootstrap, detection_metrics
+
+GROUPS = ("near", "far", "all")
+_INTERVALS = tuple(f"{metric}_{end}" for metric in INTERVAL_METRICS for end in ("low", "high"))
+_COLLAPSE = ("layer", "metric", "set", "value")
+_DETECTION = (
+    *("layer", "detector", "set", "group"),
+    *(*DEFINITIONS, *_INTERVALS),
+    *("id_samples", "ood_samples"),
+)
+_MEANS = ("layer", "detector", "group", "sets", *INTERVAL_METRICS, *_INTERVALS)
+
+
+def collapse_table(layers: list[Layer]) -> pd.DataFrame:
+    """A row for each layer and metric, and for each OOD set where the metric is about one."""
+    rows = [row for layer in layers for row in _collapse_rows(layer)]
+    return pd.DataFrame(rows, columns=_COLLAPSE)
+
+
+def _collapse_rows(layer: Layer) -> Iterator[dict]:
+    metrics = collapse.measure(layer.statistics, layer.head).to_dict()
+    metrics |= collapse.spread(layer.train.features).to_dict()
+    if layer.head is not None:
+        metrics |= collapse.agreement(layer.train, layer.statistics, layer.head).to_dict()
+    yield from _values(metrics, layer=layer.name, set="")
+    for name, samples in layer.ood.items():
+        metrics = collapse.orthogonality(layer.statistics, samples.features).to_dict()
+        yield from _values(metrics, layer=layer.name, set=name)
+
+
+def _values(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
+    for metric, value in metrics.items():
+        if value is not None:
+            yield {**where, "metric": metric, "value": value}
+
+
+def detection_tables(
+    scores: Mapping[str, Scores], groups: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How well each detector of each layer tells sets apart: set by set, and on average.
+
+    Parameters
+    ----------
+    scores : by layer, detector and set
+    groups : of each OOD set, ``"near"`` or ``"far"``
+    """
+    rows, means = [], []
+    for layer, by_detector in scores.items():
+        for detector, by_set in by_detector.items():
+            oods = {name: values for name, values in by_set.items() if name != "test"}
+            if not oods:
+                continue
+            where = {"layer": layer, "detector": detector}
+            resampled = bootstrap(by_set["test"], oods)
+            own = [{**where, **_row(by_set["test"], *one, resampled)} for one in oods.items()]
+            for row in own:
+                row["group"] = groups[row["set"]]
+            rows += own
+            means += [{**where, **mean} for mean in _mean_rows(own, resampled)]
+    return pd.DataFrame(rows, columns=_DETECTION), pd.DataFrame(means, columns=_MEANS)
+
+
+def _row(known: np.ndarray, name: str, unknown: np.ndarray, resampled: Bootstrap) -> dict:
+    return {
+        "set": name,
+        **detection_metrics(known, unknown).to_dict(),
+        **_ends({metric: resampled.interval(name, metric) for metric in INTERVAL_METRICS}),
+        "id_samples": len(known),
+        "ood_samples": len(unknown),
+    }
+
+
+def _mean_rows(rows: list[dict], resampled: Bootstrap) -> Iterator[dict]:
+    for group in GROUPS:
+        own = [row for row in rows if group in ("all", row["group"])]
+        if not own:
+            continue
+        names = [row["set"] for row in own]
+        yield {
+            "group": group,
+            "sets": len(own),
+            **{name: float(np.mean([row[name] for row in own])) for name in INTERVAL_METRICS},
+            **_ends({name: resampled.mean_interval(names, name) for name in INTERVAL_METRICS}),
+        }
+
+
+def _ends(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    return {
+        f"{metric}_{end}": getattr(interval, end)
+        for metric, interval in intervals.items()
+        for end in ("low", "high")
+    }

@@ -1,0 +1,43 @@
+"""Detectors that need the network itself: their scores, computed where its weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from ncviz import detectors
+from ncviz.data import Transform
+from ncviz.inference.odin import odin_scores
+from ncviz.inference.pixels import Pixels, normalise, split_evenly
+from ncviz.models import Network
+
+_COMPUTED: dict[str, Callable[..., np.ndarray]] = {"odin": odin_scores}
+# A backward pass keeps what every layer put out.
+_BATCH = 100
+
+
+def network_detectors() -> tuple[str, ...]:
+    """Names of the detectors that take the network to score a sample."""
+    return tuple(name for name in detectors.names() if not detectors.info(name).scores_arrays)
+
+
+def score_images(
+    name: str, network: Network, images: torch.Tensor, transform: Transform
+) -> np.ndarray:
+    """(B,) float64 scores, by a detector's published defaults, of normalised images."""
+    parameters = detectors.create(name).parameters()
+    return _COMPUTED[name](network, images, transform, **parameters)
+
+
+def network_scores(
+    network: Network, pixels: Pixels, device: torch.device, *, batch_size: int = _BATCH
+) -> Iterator[dict[str, np.ndarray]]:
+    """Scores (B,) of `pixels` by every such detector, in order, batch by batch."""
+    for batch, _ in pixels.batches(split_evenly(np.arange(len(pixels)), batch_size)):
+        images = normalise(batch.to(device), pixels.transform)
+        yield {
+            name: score_images(name, network, images, pixels.transform)
+            for name in network_detectors()
+        }

@@ -1,0 +1,54 @@
+"""The columns that result tables must have, and of which kind each is."""
+
+COLLAPSE = {"layer": "text", "metric": "text", "set": "text", "value": "number"}
+DETECTION = {
+    "layer": "text",
+    "detector": "text",
+    "set": "text",
+    "group": "text",
+    "auroc": "number",
+    "fpr95": "number",
+    "id_samples": "integer",
+    "ood_samples": "integer",
+}
+MEANS = {
+    "layer": "text",
+    "detector": "text",
+    "group": "text",
+    "sets": "integer",
+    "auroc": "number",
+    "fpr95": "number",
+}
+CALIBRATION = {
+    "temperature": "number",
+    "accuracy": "number",
+    "confidence": "number",
+    "ece": "number",
+    "nll": "number",
+    "ece_scaled": "number",
+    "nll_scaled": "number",
+    "samples": "integer",
+}
+RELIABILITY = {
+    "scaled": "flag",
+    "low": "number",
+    "high": "number",
+    "confidence": "number",
+    "accuracy": "number",
+    "count": "integer",
+}
+TEMPERATURE = {
+    "detector": "text",
+    "set": "text",
+    "temperature": "number",
+    "auroc": "number",
+    "fpr95": "number",
+}
+TRANSFER = {
+    "layer": "text",
+    "set": "text",
+    "probe_error": "number",
+    "ncm_error": "number",
+    "train_samples": "integer",
+    "test_samples": "integer",
+}
