@@ -25,7 +25,8 @@ def require_finite(array: np.ndarray, what: str) -> None:
     )
 
 
-def _require_matrix(array: np.ndarray, what: str, rows: int | None = None) -> None:
+def require_matrix(array: np.ndarray, what: str, rows: int | None = None) -> None:
+    """Raise InvalidArrayError unless `array` is finite and (rows, ...), or (N, ...) without."""
     if array.ndim != 2 or (rows is not None and len(array) != rows):
         expected = f"({'N' if rows is None else rows}, ...)"
         raise InvalidArrayError(
@@ -34,7 +35,8 @@ def _require_matrix(array: np.ndarray, what: str, rows: int | None = None) -> No
     require_finite(array, what)
 
 
-def _require_labels(labels: np.ndarray, rows: int, classes: int | None) -> None:
+def require_labels(labels: np.ndarray, rows: int, classes: int | None) -> None:
+    """Raise InvalidArrayError unless `labels` are (rows,) integers, in 0..classes-1 if given."""
     if labels.shape != (rows,) or labels.dtype.kind not in "iu":
         raise InvalidArrayError(
             f"Labels have shape {labels.shape} and type {labels.dtype}; "
@@ -68,10 +70,10 @@ class FeatureSet:
     labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        _require_matrix(self.features, "Features")
-        _require_matrix(self.logits, "Logits", rows=len(self.features))
+        require_matrix(self.features, "Features")
+        require_matrix(self.logits, "Logits", rows=len(self.features))
         if self.labels is not None:
-            _require_labels(self.labels, len(self.features), classes=None)
+            require_labels(self.labels, len(self.features), classes=None)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -96,7 +98,7 @@ class Head:
     bias: np.ndarray
 
     def __post_init__(self) -> None:
-        _require_matrix(self.weight, "Head weight")
+        require_matrix(self.weight, "Head weight")
         if self.bias.shape != (len(self.weight),):
             raise InvalidArrayError(
                 f"Head bias has shape {self.bias.shape}; expected ({len(self.weight)},), "
@@ -170,12 +172,12 @@ class ClassStatistics:
             been added then.
         """
         features, labels = np.asarray(features), np.asarray(labels)
-        _require_matrix(features, "Features")
+        require_matrix(features, "Features")
         if features.shape[1] != self.dim:
             raise InvalidArrayError(
                 f"Features have {features.shape[1]} columns; these statistics hold {self.dim}."
             )
-        _require_labels(labels, len(features), self.classes)
+        require_labels(labels, len(features), self.classes)
         if not len(features):
             return self
         order = np.argsort(labels, kind="stable")

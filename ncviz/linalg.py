@@ -1,4 +1,4 @@
-"""Linear algebra that stays accurate when features collapse: distances and positive spectra."""
+"""Linear algebra that stays accurate when features collapse: distances, directions, spectra."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     distances += np.einsum("nd,nd->n", points, points)[:, None]
     distances += np.einsum("kd,kd->k", centres, centres)
     return np.maximum(distances, 0, out=distances)
+
+
+def unit_vectors(matrix: np.ndarray) -> np.ndarray:
+    """(N, D) float64 rows of length one; a row of zeros stays zero."""
+    matrix = matrix.astype(np.float64)
+    length = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.divide(matrix, length, out=matrix, where=length > 0)
 
 
 def positive_eigh(matrix: np.ndarray, *, tolerance: float) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ PAGES = sorted([*ROOT.glob("app.py"), *ROOT.glob("pages/*.py")])
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
-BASE = {"arrays", "definitions", "errors", "linalg", "projector"}
+BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "operating", "transfer")
 }
@@ -28,6 +28,7 @@ ALLOWED = {
     "linalg": {"errors"},
     "projector": {"errors"},
     "arrays": {"errors"},
+    "temperature": {"arrays", "errors"},
     "cli": {"errors"},
     "collapse": BASE,
     "detectors": BASE,

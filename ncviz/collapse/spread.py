@@ -9,6 +9,7 @@ from scipy.special import entr
 
 from ncviz.arrays import require_finite
 from ncviz.errors import InvalidArrayError
+from ncviz.linalg import unit_vectors
 
 # What arXiv 2502.10691 adds to a distance before its logarithm.
 _EPSILON = 1e-8
@@ -70,18 +71,11 @@ def spread(features: np.ndarray) -> Spread:
             "Every feature is zero, so their spread is undefined. A dead layer does this: choose "
             "another epoch or layer."
         )
-    distances = _nearest_distances(_unit(features))
+    distances = _nearest_distances(unit_vectors(features))
     return Spread(
         entropy=float(np.log(distances + _EPSILON).mean()),
         effective_rank=_effective_rank(_singular_values(features)),
     )
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    features = features.astype(np.float64)
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    features /= np.where(norms == 0, 1.0, norms)
-    return features
 
 
 def _nearest_distances(points: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar
@@ -28,7 +28,7 @@ sums over the training set, made from the training samples where none are given.
 are those of labelled ID samples that the network was not trained on, given to `fit` in place of the
 training samples. What needs the "network" itself is scored during extraction, not from arrays."""
 
-# Rows scored at once: bounds the float64 copies, here to 32 MB for 512 features.
+# Rows handled at once: bounds the float64 copies, here to 32 MB for 512 features.
 _BLOCK = 8192
 
 _REGISTRY: dict[str, type[Detector]] = {}
@@ -138,8 +138,7 @@ class Detector:
         self._require_fitted()
         _require_shape(samples, self.n_features_, self.n_classes_)
         scores = np.empty(len(samples))
-        for at in range(0, len(samples), _BLOCK):
-            rows = slice(at, at + _BLOCK)
+        for rows in row_blocks(samples):
             scores[rows] = self._score(samples[rows])
         return scores
 
@@ -191,6 +190,13 @@ class Detector:
                 f"Detector '{cls.name}' has no parameter '{min(unknown)}'; "
                 + (f"it takes {valid}." if valid else "it takes none.")
             )
+        for name, value in parameters.items():
+            default = cls.defaults()[name]
+            if value is None and default is not None:
+                raise InvalidOptionError(
+                    f"Parameter '{name}' of detector '{cls.name}' needs a value; leave it out to "
+                    f"take the default, {default}."
+                )
         return cls(**parameters)
 
     @classmethod
@@ -288,6 +294,12 @@ def moments(train: FeatureSet, statistics: ClassStatistics | None) -> tuple[np.n
     return statistics.mean, statistics.total_covariance
 
 
+def row_blocks(samples: FeatureSet) -> Iterator[slice]:
+    """Slices of samples few enough for float64 copies of their features."""
+    for at in range(0, len(samples), _BLOCK):
+        yield slice(at, at + _BLOCK)
+
+
 def require_count(value: int | None, what: str) -> int | None:
     """Return `value` if it is None or an integer of at least 1, else raise InvalidOptionError."""
     if value is not None and not (isinstance(value, Integral) and value >= 1):
@@ -299,6 +311,13 @@ def require_positive(value: float, what: str) -> float:
     """Return `value` if it is a finite number above 0, else raise InvalidOptionError."""
     if not (isinstance(value, Real) and 0 < value < np.inf):
         raise InvalidOptionError(f"{what} must be a finite number above 0; got {value}.")
+    return value
+
+
+def require_not_negative(value: float, what: str) -> float:
+    """Return `value` if it is a finite number of at least 0, else raise InvalidOptionError."""
+    if not (isinstance(value, Real) and 0 <= value < np.inf):
+        raise InvalidOptionError(f"{what} must be a finite number of at least 0; got {value}.")
     return value
 
 

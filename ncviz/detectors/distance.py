@@ -1,4 +1,4 @@
-"""Detectors that measure the distance to the training features: Mahalanobis."""
+"""Detectors that measure the distance to class means: Mahalanobis, relative Mahalanobis."""
 
 from __future__ import annotations
 
@@ -51,18 +51,73 @@ class Mahalanobis(Detector):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         statistics = class_statistics(train, head, statistics)
         means = statistics.means[statistics.counts > 0]
-        variances, axes = positive_eigh(statistics.within_covariance, tolerance=self.tolerance)
         # What float64 rounding of the sums alone leaves behind counts as no variance.
         rounding = statistics.dim * (np.finfo(np.float64).eps * np.abs(means).max(initial=0)) ** 2
-        if not len(variances) or variances[0] <= rounding:
+        whitening = _whitening(statistics.within_covariance, self.tolerance, floor=rounding)
+        if whitening is None:
             raise InvalidArrayError(
                 "The features do not vary within any class, so the Mahalanobis distance is "
                 "undefined. Give statistics of more samples, or choose another epoch or detector."
             )
         self.centre_ = means.mean(axis=0)
-        self.whitening_ = axes / np.sqrt(variances)
+        self.whitening_ = whitening
         self.means_ = (means - self.centre_) @ self.whitening_
 
     def _score(self, samples: FeatureSet) -> np.ndarray:
         whitened = (samples.features.astype(np.float64) - self.centre_) @ self.whitening_
         return -squared_distances(whitened, self.means_).min(axis=1)
+
+
+@register
+class RelativeMahalanobis(Mahalanobis):
+    """Mahalanobis distance less that to the whole training set (Ren et al., arXiv 2106.09022).
+
+    The distance d_0 to the mean of all training samples, in units of the total spread, is large
+    for what is unlike any image of the kind; taking it off leaves what tells the classes apart.
+    Both covariances are divided by N, and both drop directions by the same relative tolerance.
+
+    Parameters
+    ----------
+    tolerance : as in Mahalanobis
+
+    Attributes
+    ----------
+    centre_, whitening_, means_ : as in Mahalanobis
+    mean_ : (D,) mean of all training features
+    total_whitening_ : (D, r) from features about `mean_` to directions of total variance one
+    """
+
+    name = "relative_mahalanobis"
+    label = "Relative Mahalanobis"
+    formula = (
+        r"-\min_c\left[(h-\mu_c)^\top \Sigma_W^{+} (h-\mu_c)\right]"
+        r" + (h-\mu_G)^\top \Sigma_T^{+} (h-\mu_G)"
+    )
+    source = "Ren et al., arXiv 2106.09022"
+    caveat = (
+        "Built for near OOD: what is far from all training features has a large d_0 as well, which "
+        "raises the score. Strong collapse leaves directions with next to no variance within "
+        "classes, which then rule the first term alone. A positive score is nothing special."
+    )
+
+    mean_: np.ndarray
+    total_whitening_: np.ndarray
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        statistics = class_statistics(train, head, statistics)
+        super()._fit(train, head, statistics)
+        self.mean_ = statistics.mean
+        # The total spread is no smaller than that within classes, which has been checked.
+        self.total_whitening_ = _whitening(statistics.total_covariance, self.tolerance)
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        whitened = (samples.features.astype(np.float64) - self.mean_) @ self.total_whitening_
+        return super()._score(samples) + np.einsum("nd,nd->n", whitened, whitened)
+
+
+def _whitening(covariance: np.ndarray, tolerance: float, floor: float = 0) -> np.ndarray | None:
+    """(D, r) to directions of variance one; None if no variance is above `floor`."""
+    variances, axes = positive_eigh(covariance, tolerance=tolerance)
+    if not len(variances) or variances[0] <= floor:
+        return None
+    return axes / np.sqrt(variances)

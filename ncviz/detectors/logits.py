@@ -1,12 +1,17 @@
-"""Detectors that look at the logits alone: MSP, MaxLogit, Energy."""
+"""Detectors that look at the logits alone: MSP, MaxLogit, Energy, Entropy, GEN, KL matching."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import logsumexp
 
-from ncviz.arrays import FeatureSet
-from ncviz.detectors.base import Detector, register, require_positive
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.detectors.base import Detector, register, require_count, require_positive, row_blocks
+from ncviz.errors import InvalidArrayError
+from ncviz.temperature import fit_temperature
+
+# Probabilities below the smallest normal float64 count as that: a template's logarithm is finite.
+_SMALLEST = np.finfo(np.float64).tiny
 
 
 @register
@@ -22,9 +27,7 @@ class MaxSoftmax(Detector):
     caveat = "Saturates at 1 for a confident network: samples that tie there cannot be told apart."
 
     def _score(self, samples: FeatureSet) -> np.ndarray:
-        logits = samples.logits.astype(np.float64)
-        # 1 / sum exp(z - max): rounding cannot carry it outside [1/C, 1].
-        return 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+        return _largest_probability(samples.logits.astype(np.float64))
 
 
 @register
@@ -69,3 +72,189 @@ class Energy(Detector):
     def _score(self, samples: FeatureSet) -> np.ndarray:
         logits = samples.logits.astype(np.float64)
         return self.temperature * logsumexp(logits / self.temperature, axis=1)
+
+
+@register
+class TemperatureScaling(Detector):
+    """Maximum softmax probability at the temperature that calibrates it (Guo et al., ICML 2017).
+
+    Parameters
+    ----------
+    temperature : T > 0; by default the one that `fit_temperature` finds for the samples given to
+        `fit`, which must be labelled ID samples that the network was not trained on
+
+    Attributes
+    ----------
+    temperature_ : T as used
+    """
+
+    name = "temperature_scaling"
+    label = "Temperature scaling"
+    family = "logits"
+    formula = (
+        r"\max_c\ \operatorname{softmax}(z/T)_c,\quad "
+        r"T=\arg\min_T \sum_i -\log\operatorname{softmax}(z_i/T)_{y_i}"
+    )
+    source = "Guo et al., ICML 2017"
+    needs = ("logits", "held-out logits")
+    caveat = (
+        "Made for honest probabilities, not for OOD detection: it ranks much as MSP does. T comes "
+        "out too low if fitted to samples that the network was trained on."
+    )
+
+    temperature_: float
+
+    def __init__(self, *, temperature: float | None = None):
+        if temperature is not None:
+            require_positive(temperature, "Temperature")
+        self.temperature = temperature
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        if self.temperature is not None:
+            self.temperature_ = self.temperature
+        elif train.labels is None:
+            raise InvalidArrayError(
+                "Temperature scaling fits its temperature to ID samples with labels that the "
+                "network was not trained on: give these, or set the parameter 'temperature'."
+            )
+        else:
+            self.temperature_ = fit_temperature(train.logits, train.labels)
+
+    def _needs_samples(self, statistics: ClassStatistics | None) -> bool:
+        return self.temperature is None
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        return _largest_probability(samples.logits.astype(np.float64) / self.temperature_)
+
+
+@register
+class Entropy(Detector):
+    """Negative Shannon entropy of the softmax (as pytorch-ood); lies in [-log C, 0]."""
+
+    name = "entropy"
+    label = "Entropy"
+    family = "logits"
+    formula = r"\sum_c p_c \log p_c,\quad p=\operatorname{softmax}(z)"
+    source = "Shannon, 1948; as a score for OOD images: Chan et al., ICCV 2021"
+    needs = ("logits",)
+    caveat = "Close to MSP for a confident network; it also sees how the rest is spread."
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        log_p, _ = _log_probabilities(samples.logits)
+        return np.einsum("nc,nc->n", np.exp(log_p), log_p)
+
+
+@register
+class GEN(Detector):
+    """Generalised entropy of the largest probabilities (Liu et al., CVPR 2023).
+
+    A sum, as in OpenOOD and the authors' code; pytorch-ood takes the mean and cuts probabilities at
+    1e-7, which changes the ranking of confident samples.
+
+    Parameters
+    ----------
+    gamma : exponent > 0; the smaller, the more the small probabilities count
+    top : M, number of the largest probabilities to sum over; cut to C
+    """
+
+    name = "gen"
+    label = "GEN"
+    family = "logits"
+    formula = (
+        r"-\sum_{j=1}^{M} p_{(j)}^{\gamma}\,(1-p_{(j)})^{\gamma},\quad p_{(1)}\ge p_{(2)}\ge\dots"
+    )
+    source = "Liu et al., CVPR 2023"
+    needs = ("logits",)
+    caveat = (
+        "Depends on gamma, which the paper tunes, and on M where there are more than M classes."
+    )
+
+    def __init__(self, *, gamma: float = 0.1, top: int = 100):
+        self.gamma = require_positive(gamma, "Gamma")
+        self.top = require_count(top, "The number of probabilities that GEN sums over")
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        log_p, log_rest = _log_probabilities(samples.logits)
+        log_terms = log_p + log_rest
+        if self.top < log_p.shape[1]:
+            largest = np.argpartition(-log_p, self.top - 1, axis=1)[:, : self.top]
+            log_terms = np.take_along_axis(log_terms, largest, axis=1)
+        return -np.exp(self.gamma * log_terms).sum(axis=1)
+
+
+@register
+class KLMatching(Detector):
+    """Divergence from the nearest class's typical probabilities (Hendrycks et al., ICML 2022).
+
+    The template d_k is the mean softmax of the training samples PREDICTED as k; true labels are not
+    used. A class that is never predicted has no template. (OpenOOD gives it a one-hot vector, which
+    is infinitely far from every sample whose softmax is not exactly that vector.)
+
+    Attributes
+    ----------
+    log_templates_ : (K, C) log d_k of the K <= C classes that were predicted
+    """
+
+    name = "kl_matching"
+    label = "KL matching"
+    family = "logits"
+    formula = (
+        r"-\min_k\ \mathrm{KL}(p\,\|\,d_k),\quad "
+        r"d_k=\operatorname{mean}\{p(x_i) : \arg\max p(x_i)=k\}"
+    )
+    source = "Hendrycks et al., ICML 2022"
+    needs = ("logits", "training logits")
+    caveat = (
+        "Templates come from training samples, where a network is surer than elsewhere (the paper "
+        "and OpenOOD take a validation set). A sample may be surer than its template and lose for "
+        "it."
+    )
+
+    log_templates_: np.ndarray
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        sums = np.zeros((head.classes, head.classes))
+        counts = np.zeros(head.classes, np.int64)
+        for rows in row_blocks(train):
+            log_p, _ = _log_probabilities(train.logits[rows])
+            predicted = log_p.argmax(axis=1)
+            np.add.at(sums, predicted, np.exp(log_p))
+            counts += np.bincount(predicted, minlength=head.classes)
+        seen = np.flatnonzero(counts)
+        templates = sums[seen] / counts[seen, None]
+        own = np.arange(len(seen)), seen
+        templates[own] = 0
+        surplus = templates.sum(axis=1)  # 1 - d_kk, exact where d_kk rounds to 1
+        self.log_templates_ = np.log(np.maximum(templates, _SMALLEST))
+        self.log_templates_[own] = np.log1p(-surplus)
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        log_p, _ = _log_probabilities(samples.logits)
+        p = np.exp(log_p)
+        crossed = p @ self.log_templates_.T  # (B, K) sum of p log d_k
+        divergence = np.einsum("nc,nc->n", p, log_p) - crossed.max(axis=1)
+        return -np.maximum(divergence, 0)  # below 0 by rounding alone
+
+
+def _largest_probability(logits: np.ndarray) -> np.ndarray:
+    """(B,) largest softmax of float64 logits (B, C)."""
+    # 1 / sum exp(z - max): rounding cannot carry it outside [1/C, 1].
+    return 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+
+
+def _log_probabilities(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(B, C) log p and log (1 - p) of the softmax of logits (B, C), in float64.
+
+    What the largest probability leaves over is the sum of the others: 1 - p would lose it where p
+    rounds to 1, which is where samples of a confident network lie.
+    """
+    logits = logits.astype(np.float64)
+    top = logits.argmax(axis=1)[:, None]
+    log_p = logits - np.take_along_axis(logits, top, axis=1)
+    others = log_p.copy()
+    np.put_along_axis(others, top, -np.inf, axis=1)
+    log_others = logsumexp(others, axis=1, keepdims=True)
+    log_sum = np.log1p(np.exp(log_others))
+    log_rest = np.log1p(-np.exp(others - log_sum))  # p <= 1/2 for all but the largest
+    np.put_along_axis(log_rest, top, log_others - log_sum, axis=1)
+    return log_p - log_sum, log_rest

@@ -1,14 +1,17 @@
-"""Detectors that split features along principal directions of the training set: ViM, NECO."""
+"""Detectors that split features along principal directions of the training set.
+
+Residual and ViM look beyond these directions, NECO along them, pNML at how far they reach.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, log_softmax, logsumexp
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import Detector, moments, register, require_count
+from ncviz.detectors.base import Detector, moments, register, require_count, row_blocks
 from ncviz.errors import InvalidArrayError
-from ncviz.linalg import positive_eigh
+from ncviz.linalg import positive_eigh, unit_vectors
 
 # Float32 features carry a relative error of 6e-8: a residual below that is rounding.
 _NO_RESIDUAL = 1e-7
@@ -18,17 +21,73 @@ _NULL_DIRECTION = 1e-12
 
 
 @register
-class ViM(Detector):
-    """Virtual-logit matching (Wang et al., CVPR 2022): energy minus the scaled residual norm.
+class Residual(Detector):
+    """Length of a feature beyond the principal space (Wang et al., CVPR 2022), negated.
 
     The origin moves to u = -W^+ b, where the head's logits vanish. R holds the directions beyond
-    the first D' of the training features' second moment about u, and alpha makes the residual as
-    large as a maximum logit, both on average over the training samples.
+    the first D' of the training features' second moment about u. ViM adds the energy to it.
 
     Parameters
     ----------
     dim : D', dimension of the principal space; by default 1000 for D >= 2048, 512 for D >= 768 and
-        D/2 below, as in the authors' code. Always cut to D - 1, or no residual would be left.
+        D/2 below, as in the authors' code of ViM, whose residual this is. OpenOOD takes 512, and
+        fits on validation samples. Always cut to D - 1, or no residual would be left, and to the
+        rank of the training features.
+
+    Attributes
+    ----------
+    principal_dim_ : D' as used
+    origin_ : (D,) u
+    residual_axes_ : (D, D - D') R
+    """
+
+    name = "residual"
+    label = "Residual"
+    family = "subspace"
+    formula = r"-\|R^\top(h-u)\|_2,\quad u=-W^{+}b"
+    source = "Wang et al., CVPR 2022"
+    needs = ("features", "head", "statistics")
+    caveat = (
+        "Depends on D' and on the head's bias (with b = 0 the origin stays at 0). Blind to all "
+        "that differs within the principal space, and larger for long features than for short ones."
+    )
+
+    principal_dim_: int
+    origin_: np.ndarray
+    residual_axes_: np.ndarray
+
+    def __init__(self, *, dim: int | None = None):
+        self.dim = require_count(dim, f"The dimension of {self.label}'s principal space")
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        self.origin_ = -_pseudo_inverse(head.weight) @ head.bias
+        mean, covariance = moments(train, statistics)
+        shift = mean - self.origin_
+        values, axes = np.linalg.eigh(covariance + np.outer(shift, shift))  # ascending
+        # Which directions without any training feature come first is chance: all are beyond.
+        rank = np.count_nonzero(values > _NULL_DIRECTION * values[-1])
+        self.principal_dim_ = min(self.dim or _authors_dim(head.dim), head.dim - 1, rank)
+        self.residual_axes_ = axes[:, : head.dim - self.principal_dim_]
+
+    def _residual(self, samples: FeatureSet) -> np.ndarray:
+        shifted = samples.features.astype(np.float64) - self.origin_
+        return np.linalg.norm(shifted @ self.residual_axes_, axis=1)
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        return -self._residual(samples)
+
+
+@register
+class ViM(Residual):
+    """Virtual-logit matching (Wang et al., CVPR 2022): energy minus the scaled residual norm.
+
+    Origin and R are those of Residual. Alpha makes the residual as large as a maximum logit, both
+    on average over the training samples.
+
+    Parameters
+    ----------
+    dim : D', dimension of the principal space; by default 1000 for D >= 2048, 512 for D >= 768 and
+        D/2 below, as in the authors' code. Cut as in Residual.
 
     Attributes
     ----------
@@ -40,12 +99,10 @@ class ViM(Detector):
 
     name = "vim"
     label = "ViM"
-    family = "subspace"
     formula = (
         r"\log\sum_c e^{z_c} - \alpha\,\|R^\top(h-u)\|_2,\quad u=-W^{+}b,\quad "
         r"\alpha=\frac{\sum_i \max_c z_c(x_i)}{\sum_i\|R^\top(h_i-u)\|}"
     )
-    source = "Wang et al., CVPR 2022"
     needs = ("features", "logits", "head", "training features", "training logits")
     caveat = (
         "Depends on D' and on the head's bias (with b = 0 the origin stays at 0). If maximum "
@@ -53,31 +110,20 @@ class ViM(Detector):
         "the wrong way."
     )
 
-    principal_dim_: int
-    origin_: np.ndarray
-    residual_axes_: np.ndarray
     alpha_: float
 
-    def __init__(self, *, dim: int | None = None):
-        self.dim = require_count(dim, "The dimension of ViM's principal space")
-
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        self.origin_ = -_pseudo_inverse(head.weight) @ head.bias
-        self.principal_dim_ = min(self.dim or _authors_dim(head.dim), head.dim - 1)
-        mean, covariance = moments(train, statistics)
-        shift = mean - self.origin_
-        _, axes = np.linalg.eigh(covariance + np.outer(shift, shift))  # ascending
-        self.residual_axes_ = axes[:, : head.dim - self.principal_dim_]
-        shifted = train.features.astype(np.float64) - self.origin_
-        residual = np.linalg.norm(shifted @ self.residual_axes_, axis=1).mean()
-        largest = train.logits.max(axis=1).mean(dtype=np.float64)
-        seen = residual > _NO_RESIDUAL * np.linalg.norm(shifted, axis=1).mean()
-        self.alpha_ = float(largest / residual) if seen else 0.0
+        super()._fit(train, head, statistics)
+        residual = length = 0.0
+        for rows in row_blocks(train):
+            residual += self._residual(train[rows]).sum()
+            length += np.linalg.norm(train.features[rows] - self.origin_, axis=1).sum()
+        largest = train.logits.max(axis=1).sum(dtype=np.float64)
+        self.alpha_ = float(largest / residual) if residual > _NO_RESIDUAL * length else 0.0
 
     def _score(self, samples: FeatureSet) -> np.ndarray:
-        shifted = samples.features.astype(np.float64) - self.origin_
-        residual = np.linalg.norm(shifted @ self.residual_axes_, axis=1)
-        return logsumexp(samples.logits.astype(np.float64), axis=1) - self.alpha_ * residual
+        energy = logsumexp(samples.logits.astype(np.float64), axis=1)
+        return energy - self.alpha_ * self._residual(samples)
 
 
 def _pseudo_inverse(weight: np.ndarray) -> np.ndarray:
@@ -169,3 +215,83 @@ class NECO(Detector):
         within = np.linalg.norm(standard @ self.axes_, axis=1)
         share = np.divide(within, whole, out=np.zeros_like(whole), where=whole > 0)
         return share * samples.logits.max(axis=1) if self.multiply_by_max_logit else share
+
+
+@register
+class PNML(Detector):
+    """Regret of the predictive normalised maximum likelihood (Bibas et al., NeurIPS 2021), negated.
+
+    How much more probable every class could become if the head were fitted to the sample as well,
+    under that label: little where the training features, all of length one, reach far into the
+    sample's direction, and where the head is sure. The authors and pytorch-ood divide by log C.
+
+    Parameters
+    ----------
+    normalise : probabilities are those of the head on features of length one, as in the authors'
+        code; without, those of the network's own logits, which are far surer
+
+    Attributes
+    ----------
+    leverage_axes_ : (D, r) from a direction to r <= D coordinates, the sum of whose squares is q,
+        its leverage: the less the training features reach into the direction, the larger
+    weight_, bias_ : the head
+    """
+
+    name = "pnml"
+    label = "pNML"
+    family = "subspace"
+    formula = (
+        r"-\log\sum_c \frac{p_c}{p_c + (1 - p_c)\,p_c^{\,g}},\quad g = \frac{q}{1+q},\quad "
+        r"q = \hat h^\top (\hat H^\top \hat H)^{+} \hat h,\quad p = \mathrm{softmax}(W \hat h + b)"
+    )
+    source = "Bibas et al., NeurIPS 2021"
+    needs = ("features", "logits", "head", "training features")
+    caveat = (
+        "Blind to the length of a feature and to directions that no training sample has: what lies "
+        "in these alone has no regret. The regret shrinks as the number N of training samples "
+        "grows, so scores of different training sets do not compare."
+    )
+
+    leverage_axes_: np.ndarray
+    weight_: np.ndarray
+    bias_: np.ndarray
+
+    def __init__(self, *, normalise: bool = True):
+        self.normalise = normalise
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        self.weight_, self.bias_ = head.weight, head.bias
+        gram = np.zeros((head.dim, head.dim))
+        for rows in row_blocks(train):
+            unit = unit_vectors(train.features[rows])
+            gram += unit.T @ unit
+        values, axes = positive_eigh(gram, tolerance=_NULL_DIRECTION)
+        self.leverage_axes_ = axes / np.sqrt(values)
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        unit = unit_vectors(samples.features)
+        coordinates = unit @ self.leverage_axes_
+        leverage = np.einsum("nr,nr->n", coordinates, coordinates)
+        logits = samples.logits.astype(np.float64)
+        if self.normalise:
+            logits = unit @ self.weight_.T.astype(np.float64) + self.bias_
+        return -_regret(logits, leverage / (1 + leverage))
+
+
+def _regret(logits: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    """(N,) log of the sum over classes of p / (p + (1 - p) p^g).
+
+    Each term is p plus p (1 - p) (1 - p^g) / (p + (1 - p) p^g), and the first add up to one. The
+    rest are positive, so that nothing cancels where the head is sure, and take logarithms of p and
+    1 - p, so that nothing underflows.
+    """
+    exponent = exponent[:, None]
+    log_p = log_softmax(logits, axis=1)
+    log_rest = np.log1p(-np.minimum(np.exp(log_p), 0.5))  # no class but the largest has more
+    # A probability near 1 has lost its distance to 1: that is the sum of all the others.
+    rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
+    others = log_p.copy()
+    others[rows, largest] = -np.inf
+    log_rest[rows, largest] = logsumexp(others, axis=1)
+    gain = np.exp(log_rest) * -np.expm1(exponent * log_p)
+    return np.log1p((gain * expit((1 - exponent) * log_p - log_rest)).sum(axis=1))

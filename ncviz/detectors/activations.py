@@ -1,0 +1,194 @@
+"""Detectors that learn to change features, or the weights they meet, before taking the energy."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.detectors.base import Detector, register
+from ncviz.errors import InvalidOptionError
+
+
+class HeadEnergy(Detector):
+    """Energy of the head's logits on changed features; pooled ones, as in OpenOOD.
+
+    Attributes
+    ----------
+    weight_, bias_ : (C, D), (C,) the head as given
+    """
+
+    family = "activations"
+
+    weight_: np.ndarray
+    bias_: np.ndarray
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        self.weight_, self.bias_ = head.weight, head.bias
+
+    def _score(self, samples: FeatureSet) -> np.ndarray:
+        changed = self._change(samples.features.astype(np.float64))
+        return logsumexp(changed @ self._used_weight().T + self.bias_, axis=1)
+
+    def _change(self, features: np.ndarray) -> np.ndarray:
+        """Features (B, D) as the head is to see them; may be changed in place."""
+        return features
+
+    def _used_weight(self) -> np.ndarray:
+        return self.weight_.astype(np.float64)
+
+
+@register
+class ReAct(HeadEnergy):
+    """Energy with activations cut at a threshold (Sun et al., NeurIPS 2021).
+
+    Parameters
+    ----------
+    percentile : the threshold is this percentile of ALL activations of the training samples (the
+        paper's choice; OpenOOD takes a validation set), in (0, 100)
+
+    Attributes
+    ----------
+    threshold_ : t
+    """
+
+    name = "react"
+    label = "ReAct"
+    formula = r"\log\sum_c \exp\left(W\min(h,t)+b\right)_c,\quad t=\text{percentile}_{90}(h_{id})"
+    source = "Sun et al., NeurIPS 2021"
+    needs = ("features", "head", "training features")
+    caveat = (
+        "Cuts the largest activations of ID samples too. One threshold for all dimensions: those "
+        "of a large scale are cut most."
+    )
+
+    threshold_: float
+
+    def __init__(self, *, percentile: float = 90):
+        self.percentile = require_percentile(percentile)
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        super()._fit(train, head, statistics)
+        (self.threshold_,) = _percentiles(train.features, self.percentile)
+
+    def _change(self, features: np.ndarray) -> np.ndarray:
+        return np.minimum(features, self.threshold_, out=features)
+
+
+@register
+class VRA(HeadEnergy):
+    """Energy with activations held between two thresholds (Xu et al., NeurIPS 2023).
+
+    As in OpenOOD, activations below the lower threshold are raised to it; the paper sets them to
+    0, which is the same wherever a tenth of all activations are 0.
+
+    Parameters
+    ----------
+    lower_percentile, upper_percentile : the thresholds are these percentiles of ALL activations of
+        the training samples, in (0, 100), the lower first
+
+    Attributes
+    ----------
+    lower_, upper_ : the thresholds
+    """
+
+    name = "vra"
+    label = "VRA"
+    formula = (
+        r"\log\sum_c \exp\left(W\operatorname{clip}(h,\,t_{10},\,t_{90})+b\right)_c,\quad "
+        r"t_q=\text{percentile}_q(h_{id})"
+    )
+    source = "Xu et al., NeurIPS 2023"
+    needs = ("features", "head", "training features")
+    caveat = (
+        "Equal to ReAct where the lower threshold is 0, as with features of which a tenth or more "
+        "are 0 after a ReLU."
+    )
+
+    lower_: float
+    upper_: float
+
+    def __init__(self, *, lower_percentile: float = 10, upper_percentile: float = 90):
+        self.lower_percentile = require_percentile(lower_percentile, "The lower percentile")
+        self.upper_percentile = require_percentile(upper_percentile, "The upper percentile")
+        if lower_percentile >= upper_percentile:
+            raise InvalidOptionError(
+                "VRA's lower percentile must be below the upper; got "
+                f"{lower_percentile} and {upper_percentile}."
+            )
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        super()._fit(train, head, statistics)
+        self.lower_, self.upper_ = _percentiles(
+            train.features, self.lower_percentile, self.upper_percentile
+        )
+
+    def _change(self, features: np.ndarray) -> np.ndarray:
+        return np.clip(features, self.lower_, self.upper_, out=features)
+
+
+@register
+class DICE(HeadEnergy):
+    """Energy with the weights of small contribution set to 0 (Sun and Li, ECCV 2022).
+
+    A weight's contribution is its product with the mean activation of its dimension over the
+    training samples; one threshold holds for all classes together.
+
+    Parameters
+    ----------
+    percentile : share of the weights to remove in per cent, in (0, 100)
+
+    Attributes
+    ----------
+    mean_ : (D,) mean activation of the training samples
+    threshold_ : weights whose contribution is larger stay
+    """
+
+    name = "dice"
+    label = "DICE"
+    formula = (
+        r"\log\sum_c \exp\left((W\odot M)h+b\right)_c,\quad "
+        r"M_{cd}=1\left[W_{cd}\,\bar h_d > \text{percentile}_{90}(W\bar h)\right]"
+    )
+    source = "Sun and Li, ECCV 2022"
+    needs = ("features", "head", "statistics")
+    caveat = (
+        "Removes the weights that speak against a class along with those that say little, so "
+        "logits are no longer comparable with the network's. With few dimensions or classes a "
+        "class may keep no weight at all."
+    )
+
+    mean_: np.ndarray
+    threshold_: float
+
+    def __init__(self, *, percentile: float = 90):
+        self.percentile = require_percentile(percentile)
+
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        super()._fit(train, head, statistics)
+        if statistics is None:
+            self.mean_ = train.features.mean(axis=0, dtype=np.float64)
+        else:
+            self.mean_ = statistics.mean
+        (self.threshold_,) = _percentiles(self._contributions(), self.percentile)
+
+    def _contributions(self) -> np.ndarray:
+        return self.weight_.astype(np.float64) * self.mean_
+
+    def _used_weight(self) -> np.ndarray:
+        return super()._used_weight() * (self._contributions() > self.threshold_)
+
+
+def require_percentile(value: float, what: str = "Percentile") -> float:
+    """Return `value` if it is a number between 0 and 100, else raise InvalidOptionError."""
+    if not (isinstance(value, Real) and 0 < value < 100):
+        raise InvalidOptionError(f"{what} must lie between 0 and 100; got {value}.")
+    return value
+
+
+def _percentiles(values: np.ndarray, *percentiles: float) -> list[float]:
+    """Percentiles of all entries of an array; copies it once, in float32 or its own wider type."""
+    copy = values.astype(np.result_type(values.dtype, np.float32)).ravel(order="K")
+    return np.percentile(copy, percentiles, overwrite_input=True).tolist()
