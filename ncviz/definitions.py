@@ -24,7 +24,8 @@ class MetricInfo:
     ----------
     name : the field that holds the metric
     label : short text for an axis
-    group : ``"NC1"`` to ``"NC5"``, ``"spread"``, ``"transfer"`` or ``"detection"``
+    group : ``"NC1"`` to ``"NC5"``, ``"spread"``, ``"transfer"``, ``"detection"`` or
+        ``"calibration"``
     definition : one sentence in plain text
     formula : LaTeX without dollar signs
     limit : the value at full collapse (or at perfect detection or transfer), None where there is

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 from ncviz.cli import run_script
 from ncviz.evaluation.verdicts import print_verdicts
 from ncviz.store import open_run, run_folder
+from ncviz.thresholds import Costs
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,12 @@ class Options:
     layer: str | None = None
     """layer to look at (default: the one under the network's head)"""
     rule: str = "id95"
-    """where to cut: id95 (95 % of the ID test set are known) or ood5 (5 % of OOD samples are)"""
+    """where to cut: id95 (95 % of the ID test set are known), ood5 (5 % of the OOD samples are),
+    accuracy (most of both on the right side) or cost (what mistakes cost, by the next two)"""
+    cost_ratio: float = 1.0
+    """what letting an OOD image in costs, in units of turning a known one away"""
+    ood_share: float = 0.5
+    """expected share of OOD among the images"""
     csv: bool = False
     """print CSV with every detector's score, p-value and verdict instead of a table"""
     checkpoints: Path | None = None
@@ -53,6 +59,7 @@ def main() -> None:
         layer=options.layer,
         names=options.detector,
         rule=options.rule,
+        costs=Costs(options.cost_ratio, options.ood_share),
         csv=options.csv,
     )
     sys.exit(1 if unread else 0)

@@ -18,7 +18,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
 SCIENCE = BASE | {
-    *("collapse", "correlation", "detectors", "embedding", "metrics", "operating", "transfer")
+    *("collapse", "correlation", "detectors", "embedding", "metrics", "thresholds", "transfer")
 }
 SCREEN = SCIENCE | {"store", "figures"}
 BATCH = SCIENCE | {"store", "data", "inference", "models"}
@@ -34,13 +34,13 @@ ALLOWED = {
     "detectors": BASE,
     "embedding": BASE,
     "metrics": BASE,
-    "operating": BASE | {"metrics"},
+    "thresholds": BASE | {"metrics"},
     "correlation": BASE,
     "transfer": BASE,
     "store": BASE | {"detectors"},
     "data": {"errors"},
     "models": {"errors", "projector"},
-    "inference": BASE | {"detectors", "operating", "store", "data", "models"},
+    "inference": BASE | {"detectors", "thresholds", "store", "data", "models"},
     "training": BATCH,
     "extraction": BATCH,
     "evaluation": BATCH,

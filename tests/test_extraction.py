@@ -352,6 +352,8 @@ def test_a_set_that_is_added_later_leaves_the_others_alone(run, shapes, extracte
         "samples.parquet",
         "epochs/0001/features/specks/test.safetensors",
         "epochs/0002/features/specks/test.safetensors",
+        "epochs/0001/network_scores/specks/test.safetensors",
+        "epochs/0002/network_scores/specks/test.safetensors",
     }
     pd.testing.assert_frame_equal(run.samples, extracted.samples)
     # The next call without names goes on with the sets that the run has.

@@ -10,8 +10,14 @@ import pandas as pd
 from ncviz import detectors
 from ncviz.arrays import FeatureSet
 from ncviz.evaluation.layers import Layer
-from ncviz.metrics import cross_fitted_temperatures, detection_metrics, fit_temperature, reliability
-from ncviz.metrics.calibration import negative_log_likelihood
+from ncviz.metrics import (
+    Reliability,
+    cross_fitted_temperatures,
+    detection_metrics,
+    negative_log_likelihood,
+    reliability,
+)
+from ncviz.temperature import fit_temperature
 from ncviz.thresholds import calibration_half
 
 TEMPERATURES = tuple(float(f"{10**power:.3g}") for power in np.arange(-1, 3.01, 1 / 3))
@@ -51,14 +57,13 @@ def calibration_tables(test: FeatureSet) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame([row], columns=_CALIBRATION), pd.DataFrame(bins, columns=_RELIABILITY)
 
 
-def _bins(found, scaled: bool) -> Iterator[dict]:
-    edges = np.linspace(0, 1, len(found.counts) + 1)
+def _bins(found: Reliability, scaled: bool) -> Iterator[dict]:
     for at, count in enumerate(found.counts):
         if count:
             yield {
                 "scaled": scaled,
-                "low": edges[at],
-                "high": edges[at + 1],
+                "low": found.edges[at],
+                "high": found.edges[at + 1],
                 "confidence": found.confidence[at],
                 "accuracy": found.accuracy[at],
                 "count": int(count),

@@ -14,9 +14,11 @@ from tqdm import tqdm
 from ncviz.data.uploads import files_below, open_file, plain_name
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.inference.looking import Result, look_at, record
+from ncviz.inference.reference import EQUAL_COSTS
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.store import Epoch, Run
+from ncviz.thresholds import Costs
 
 MAIN_DETECTOR = "energy"
 
@@ -31,6 +33,7 @@ def print_verdicts(
     layer: str | None = None,
     names: Sequence[str] = (),
     rule: str,
+    costs: Costs = EQUAL_COSTS,
     csv: bool = False,
 ) -> int:
     """Print a line for each image in `paths`, files or folders; returns how many were unreadable.
@@ -42,7 +45,7 @@ def print_verdicts(
     epoch : None for the last one with weights
     layer : None for the one under the head
     names : detectors, the one whose verdict is shown first; empty for all
-    rule : what sets the operating points
+    rule, costs : what sets the operating points, as for `thresholds.choose`
 
     Raises
     ------
@@ -51,7 +54,7 @@ def print_verdicts(
     files = _files(paths)
     scorer = Scorer.load(_epoch(run, epoch), layer, detectors=names or None)
     order = _main_first(scorer.reference.names, names)
-    thresholds = {name: scorer.reference.threshold(name, rule) for name in order}
+    thresholds = {name: scorer.reference.threshold(name, rule, costs) for name in order}
     write = _csv_writer(run, order) if csv else _table_writer(run, files)
     unread = 0
     with tqdm(total=len(files), unit="image", file=sys.stderr, disable=len(files) < 2) as bar:

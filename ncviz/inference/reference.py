@@ -11,8 +11,11 @@ from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.inference.network_scores import network_detectors
-from ncviz.operating import threshold
 from ncviz.store import Epoch
+from ncviz.thresholds import Costs, choose
+
+EQUAL_COSTS = Costs()
+"""both mistakes cost the same, and half of the images are OOD"""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ class Reference:
         """The detectors, in the order chosen or the registry's."""
         return tuple(self.known)
 
-    def threshold(self, name: str, rule: str) -> float:
-        """The operating point of a detector by a rule; the OOD sets are pooled."""
-        unknown = [np.empty(0), *self.unknown[name].values()]
-        return threshold(rule, self.known[name], np.concatenate(unknown))
+    def threshold(self, name: str, rule: str, costs: Costs = EQUAL_COSTS) -> float:
+        """The operating point of a detector by a rule of `thresholds`; the OOD sets are pooled."""
+        unknown = list(self.unknown[name].values())
+        pooled = np.concatenate(unknown) if unknown else None
+        return choose(rule, self.known[name], pooled, costs=costs).value
 
     def score(self, samples: FeatureSet) -> dict[str, np.ndarray]:
         """Scores (B,) by every detector that takes no more than features and logits."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ncviz.inference.reference import Reference
-from ncviz.operating import p_values
+from ncviz.thresholds import p_values
 
 WORDS = {True: "known", False: "unknown"}
 
@@ -57,7 +59,7 @@ def judge(
             detector=name,
             score=scores[name],
             threshold=threshold,
-            p_value=float(p_values(reference.known[name], [scores[name]])[0]),
+            p_value=float(p_values(reference.known[name], np.array([scores[name]]))[0]),
         )
         for name, threshold in thresholds.items()
     }

@@ -19,9 +19,9 @@ from ncviz.store.run import Run, open_run
 def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     """Copy `run` into `folder`, which must not exist yet, and return the copy.
 
-    Features, statistics, heads, probes, results and history are copied as they are. Weights are
-    kept for the epochs in `weights` alone, in float16, under the fingerprint of the originals: what
-    was computed from those stays current.
+    Features, statistics, heads, probes, results and history are copied as they are. Weights, and
+    fitted detectors with them, are kept for the epochs in `weights` alone; weights in float16,
+    under the fingerprint of the originals: what was computed from those stays current.
 
     Raises
     ------
@@ -36,17 +36,23 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
             copy = Path(part) / folder.name
-            shutil.copytree(run.path, copy, ignore=partial(_left_out, run))
+            shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
             for epoch in kept:
                 _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
             copy.replace(folder)
     return open_run(folder)
 
 
-def _left_out(run: Run, folder: str, names: list[str]) -> set[str]:
+def _left_out(run: Run, kept: Sequence[int], folder: str, names: list[str]) -> set[str]:
     # Compared as whole paths: a data set may be called `training`.
     own = {run.path / layout.TRAINING}
     own |= {layout.epoch_folder(run.path, number) / layout.MODEL for number in run.epochs}
+    # Fitted detectors serve images that the network sees: without weights there are none.
+    own |= {
+        layout.epoch_folder(run.path, number) / layout.DETECTORS
+        for number in run.epochs
+        if number not in kept
+    }
     return {name for name in names if name.startswith(".") or Path(folder) / name in own}
 
 

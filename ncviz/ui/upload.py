@@ -12,8 +12,8 @@ import streamlit as st
 
 from ncviz.data.images import natural_key
 from ncviz.data.uploads import LIMITS
-from ncviz.operating import RULES
 from ncviz.store import Run
+from ncviz.thresholds import RULES, Costs
 from ncviz.ui import (
     components,
     controls,
@@ -43,10 +43,12 @@ class Choice:
     ----------
     detectors : who is asked; the first one's verdict stands at the top
     rule : what sets the operating points
+    costs : for the rule ``"cost"``
     """
 
     detectors: tuple[str, ...]
     rule: str
+    costs: Costs
 
 
 def body(view: View) -> None:
@@ -85,13 +87,7 @@ def _choose(view: View, names: Sequence[str]) -> Choice:
         help="Whose verdict stands at the top. Its score is a number for each image, higher = more "
         "in-distribution.",
     )
-    rule = controls.switch(
-        "Operating point",
-        RULES if view.run.ood_sets else RULES[:1],
-        key="rule",
-        help="Where scores are cut. id95: 95 % of the ID test set count as known. ood5: 5 % of all "
-        "OOD samples do.",
-    )
+    rule, costs = _choose_rule(view.run)
     others = [name for name in names if name != first]
     asked = controls.choose_several(
         "Also ask",
@@ -101,7 +97,30 @@ def _choose(view: View, names: Sequence[str]) -> Choice:
         help="Further detectors to ask; all of them if none is chosen.",
         placeholder="All detectors",
     )
-    return Choice((first, *(asked or others)), rule)
+    return Choice((first, *(asked or others)), rule, costs)
+
+
+def _choose_rule(run: Run) -> tuple[str, Costs]:
+    rules = [rule for rule in RULES if run.ood_sets or not rule.needs_ood]
+    rule = controls.switch(
+        "Operating point",
+        [rule.name for rule in rules],
+        key="rule",
+        wraps=True,
+        help=" ".join(f"{rule.name}: {rule.explanation}" for rule in rules),
+    )
+    if rule != "cost":
+        return rule, Costs()
+    ratio = controls.number(
+        "Cost of letting OOD in",
+        0.1,
+        10.0,
+        key="ratio",
+        default=1.0,
+        help="In units of what turning a known sample away costs.",
+    )
+    share = controls.number("Expected share of OOD", 0.01, 0.99, key="expected", default=0.5)
+    return rule, Costs(ratio, share)
 
 
 def _uploaded(run: Run) -> list[UploadedFile]:
@@ -165,7 +184,9 @@ def _say_what_is_asked(view: View, choice: Choice, weighted: Sequence[int]) -> N
 
 def _show(view: View, choice: Choice, files: Sequence[UploadedFile]) -> None:
     scorer = upload_loaders.scorer(view.run, view.epoch, view.layer)
-    thresholds = upload_loaders.thresholds(view.run, view.epoch, view.layer, choice.rule)
+    thresholds = upload_loaders.thresholds(
+        view.run, view.epoch, view.layer, choice.rule, choice.costs
+    )
     thresholds = {name: thresholds[name] for name in choice.detectors}
     judge = partial(_judge, scorer.reference, thresholds)
     results = upload_results.look(view, files, scorer, judge)
@@ -177,6 +198,7 @@ def _show(view: View, choice: Choice, files: Sequence[UploadedFile]) -> None:
                 view=view,
                 scorer=scorer,
                 rule=choice.rule,
+                costs=choice.costs,
                 name=results[at].name,
                 opened=upload_results.opened(files[at]),
                 sight=results[at].sight,

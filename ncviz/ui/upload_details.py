@@ -22,6 +22,7 @@ from ncviz.figures import (
 )
 from ncviz.figures.maps import KINDS, percentiles
 from ncviz.figures.theme import ID_STYLE, ood_style
+from ncviz.thresholds import Costs
 from ncviz.ui import components, controls, detector, loaders, shell, upload_loaders
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
@@ -44,6 +45,7 @@ class Seen:
     view: View
     scorer: Scorer
     rule: str
+    costs: Costs
     name: str
     opened: Opened
     sight: Sight
@@ -330,7 +332,7 @@ def _moment(seen: Seen, number: int) -> Moment | None:
     view, name = seen.view, seen.main.detector
     try:
         scorer = upload_loaders.scorer(view.run, number, view.layer)
-        cut = upload_loaders.thresholds(view.run, number, view.layer, seen.rule)[name]
+        cut = upload_loaders.thresholds(view.run, number, view.layer, seen.rule, seen.costs)[name]
     except (KeyError, MissingDataError, UnknownNameError):
         return None
     (sight,) = scorer.look(seen.sight.pixels[None])

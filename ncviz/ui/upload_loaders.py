@@ -10,6 +10,7 @@ import streamlit as st
 
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.store import Epoch, Run
+from ncviz.thresholds import Costs
 from ncviz.ui import loaders
 
 # Importing them loads torch, which a page without an image does without.
@@ -32,18 +33,16 @@ def _scorer(_epoch: Epoch, path: str, number: int, layer: str, mark: str) -> Sco
     return Scorer.load(_epoch, layer)
 
 
-def thresholds(run: Run, epoch: int, layer: str, rule: str) -> dict[str, float]:
+def thresholds(run: Run, epoch: int, layer: str, rule: str, costs: Costs) -> dict[str, float]:
     """The operating point of every detector by `rule`."""
-    mark = loaders.stamp(run.path)
-    return _thresholds(scorer(run, epoch, layer), str(run.path), epoch, layer, rule, mark)
+    place = (str(run.path), epoch, layer, loaders.stamp(run.path))
+    return _thresholds(scorer(run, epoch, layer), place, rule, costs)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _thresholds(
-    _scorer: Scorer, path: str, number: int, layer: str, rule: str, mark: str
-) -> dict[str, float]:
+def _thresholds(_scorer: Scorer, place: tuple, rule: str, costs: Costs) -> dict[str, float]:
     reference = _scorer.reference
-    return {name: reference.threshold(name, rule) for name in reference.names}
+    return {name: reference.threshold(name, rule, costs) for name in reference.names}
 
 
 def gallery(run: Run, epoch: int, layer: str, *, training: bool) -> Gallery:

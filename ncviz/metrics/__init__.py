@@ -1,0 +1,46 @@
+"""How well a score tells in-distribution (ID) from out-of-distribution (OOD) samples.
+
+A sample is accepted as ID if its score is at least the threshold. ID is the positive class unless
+a name says otherwise, and equal scores are always accepted or rejected together.
+"""
+
+from ncviz.metrics.calibration import (
+    CALIBRATION_DEFINITIONS,
+    Reliability,
+    cross_fitted_temperatures,
+    negative_log_likelihood,
+    reliability,
+)
+from ncviz.metrics.comparison import PairedTest, auroc_variance, delong, ranks, unpaired
+from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
+from ncviz.metrics.definitions import DEFINITIONS
+from ncviz.metrics.detection import DetectionMetrics, detection_metrics
+from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
+from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
+
+__all__ = [
+    "CALIBRATION_DEFINITIONS",
+    "DEFINITIONS",
+    "INTERVAL_METRICS",
+    "Bootstrap",
+    "Curve",
+    "DetectionMetrics",
+    "Interval",
+    "OperatingPoint",
+    "PairedTest",
+    "Reliability",
+    "auroc_variance",
+    "bootstrap",
+    "cross_fitted_temperatures",
+    "delong",
+    "detection_metrics",
+    "negative_log_likelihood",
+    "operating_point",
+    "precision_recall_curve",
+    "ranks",
+    "reliability",
+    "roc_curve",
+    "thin",
+    "threshold_at_tpr",
+    "unpaired",
+]

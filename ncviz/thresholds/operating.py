@@ -1,0 +1,165 @@
+"""Operating points: the threshold that keeps enough ID, stops enough OOD, or costs least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncviz.errors import InvalidArrayError, InvalidOptionError, UnknownNameError
+from ncviz.metrics import threshold_at_tpr
+from ncviz.metrics.ranking import Ranking, require_scores
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What mistakes cost, and how often OOD samples come.
+
+    Attributes
+    ----------
+    ratio : what letting an OOD sample in costs, in units of turning an ID sample away
+    ood_share : expected share of OOD among the samples to come
+    """
+
+    ratio: float = 1.0
+    ood_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.ratio < np.inf and 0 < self.ood_share < 1):
+            raise InvalidOptionError(
+                "The cost ratio must be a number above 0 and the share of OOD between 0 and 1; "
+                f"got {self.ratio} and {self.ood_share}."
+            )
+
+    def of(self, accepted_ood: np.ndarray, accepted_id: np.ndarray) -> np.ndarray:
+        """Expected cost of a sample, from the shares of OOD and of ID that are accepted."""
+        return self.ood_share * self.ratio * accepted_ood + (1 - self.ood_share) * (1 - accepted_id)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to choose a threshold, in words that a page can show.
+
+    Attributes
+    ----------
+    name, label, explanation : as the URL writes it, as a page writes it, one sentence
+    needs_ood : whether it looks at OOD scores too
+    """
+
+    name: str
+    label: str
+    explanation: str
+    needs_ood: bool
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "id95",
+        "keep 95 % of ID",
+        "The highest threshold that still accepts 95 % of the known samples. Looks at no OOD.",
+        False,
+    ),
+    Rule(
+        "ood5",
+        "let in 5 % of OOD",
+        "The lowest threshold that accepts at most 5 % of the OOD samples it is chosen on.",
+        True,
+    ),
+    Rule(
+        "accuracy",
+        "most right",
+        "The threshold with the best mean of the share of ID accepted and of OOD rejected.",
+        True,
+    ),
+    Rule(
+        "cost",
+        "least cost",
+        "The threshold that costs least, for given costs of both mistakes and share of OOD.",
+        True,
+    ),
+)
+"""The rules there are, the one that needs no OOD samples first."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A chosen cut: samples that score at least `value` are accepted as known.
+
+    Attributes
+    ----------
+    value : infinite where the rule can only be kept by accepting nothing
+    rule : name of the rule
+    """
+
+    value: float
+    rule: str
+
+    def accepts(self, scores: np.ndarray) -> np.ndarray:
+        """Which of `scores` are accepted."""
+        return np.asarray(scores) >= self.value
+
+
+def choose(
+    rule: str,
+    id_scores: np.ndarray,
+    ood_scores: np.ndarray | None = None,
+    *,
+    costs: Costs = Costs(),
+) -> Threshold:
+    """The threshold that `rule` puts on these scores, higher = more in-distribution.
+
+    Rates on the samples it was chosen on flatter it: judge it on others (`calibration_half`).
+
+    Parameters
+    ----------
+    rule : name of one of `RULES`
+    id_scores : (N,) of ID samples
+    ood_scores : (M,) of OOD samples, for the rules that look at them
+    costs : for the rule ``"cost"``
+
+    Raises
+    ------
+    UnknownNameError : no such rule
+    InvalidArrayError : OOD scores are missing, or scores empty, NaN or infinite
+    """
+    by_name = {each.name: each for each in RULES}
+    if rule not in by_name:
+        raise UnknownNameError("threshold rule", rule, by_name)
+    if not by_name[rule].needs_ood:
+        return Threshold(threshold_at_tpr(id_scores, 0.95), rule)
+    if ood_scores is None:
+        raise InvalidArrayError(
+            f"The rule '{rule}' looks at OOD scores, but there are none. Choose "
+            f"'{RULES[0].name}', or give scores of an OOD set."
+        )
+    ids, oods = require_scores(id_scores, "ID"), require_scores(ood_scores, "OOD")
+    if rule == "ood5":
+        return Threshold(threshold_at_fpr(oods, 0.05), rule)
+    if rule == "accuracy":
+        return Threshold(_least(ids, oods, lambda let_in, kept: let_in - kept), rule)
+    return Threshold(_least(ids, oods, costs.of), rule)
+
+
+def threshold_at_fpr(ood_scores: np.ndarray, fpr: float) -> float:
+    """The lowest threshold that accepts at most the share `fpr` of the OOD samples.
+
+    Just above the score of the best sample that has to stay outside, so that all of equal score
+    stay there too.
+    """
+    if not 0 <= fpr < 1:
+        raise InvalidOptionError(f"The share of OOD to accept must lie in [0, 1); got {fpr}.")
+    oods = np.sort(require_scores(ood_scores, "OOD"))[::-1]
+    # The first that may not come in; rounding must not turn one away: 0.05 * 20 is one.
+    outside = int(np.floor(fpr * len(oods) + 1e-9))
+    return float(np.nextafter(oods[outside], np.inf))
+
+
+def _least(
+    ids: np.ndarray, oods: np.ndarray, cost: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> float:
+    """The threshold of least cost; of equal ones the highest, at which least is accepted."""
+    ranking = Ranking.of(ids, oods)
+    let_in, kept = np.r_[0.0, ranking.fpr], np.r_[0.0, ranking.tpr]
+    thresholds = np.r_[np.inf, ranking.thresholds]
+    return float(thresholds[np.argmin(cost(let_in, kept))])
