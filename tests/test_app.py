@@ -219,7 +219,7 @@ HOSTILE = (
 @pytest.mark.parametrize("value", HOSTILE)
 def test_an_unusable_url_falls_back_to_the_default(open_app, good, value):
     names = ("run", "epoch", "layer", "detector", "sets", "compare", "cut", "accept", "score")
-    names += ("map", "colour", "classes", "rule", "ask", "ratio", "expected")
+    names += ("map", "colour", "classes", "rule", "ask", "ratio", "expected", "neighbours")
     for page in PAGES:
         app = healthy(open_app(good, page, **dict.fromkeys((*names, "order", "group"), value)))
         assert app.selectbox(key="run").value == "cats"

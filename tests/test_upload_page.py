@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from ncviz import data
+from ncviz.evaluation import evaluate
+from ncviz.extraction import extract
 from ncviz.store import open_run
+from ncviz.training import recipe, train
 from ncviz.ui import upload_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,6 +139,29 @@ def test_a_training_image_is_recognised(open_page, checkpoints):
     assert words(app).count("This very image is among the samples") == 1
 
 
+def test_more_neighbours_and_their_pictures(open_page, checkpoints):
+    app = upload(open_page(checkpoints, run="digits"), ("seven.png", digit()))
+    assert words(app).count("cosine 0.") + words(app).count("cosine 1.") == 10
+    app = healthy(app.button_group(key="neighbours").set_value("20").run())
+    assert words(app).count("cosine 0.") + words(app).count("cosine 1.") == 40
+    assert "Not every picture is at hand" not in words(app)
+
+
+def test_pictures_that_are_not_at_hand_are_said_to_be(open_page, tmp_path, shapes, monkeypatch):
+    """Features outlive the images that they came from."""
+    monkeypatch.setenv("NCVIZ_DATA", str(shapes))
+    monkeypatch.setenv("NCVIZ_CHECKPOINTS", str(tmp_path / "runs"))
+    short = replace(recipe("digits"), data="shapes", epochs=1, save="1", image_size=8)
+    run = train(short, "shapes", checkpoints=tmp_path / "runs", progress=False, device="cpu")
+    evaluate([extract(run, ood=["specks"], progress=False, device="cpu")], progress=False)
+    (image, *_) = sorted(shapes.glob("shapes/test/*/*.png"))
+    content = image.read_bytes()
+    shutil.rmtree(shapes)
+    app = healthy(upload(open_page(tmp_path / "runs"), ("bar.png", content)))
+    assert words(app).count("Not every picture is at hand") == 2
+    assert "bar" in words(app)
+
+
 def test_several_files_and_those_that_are_none(open_page, checkpoints):
     app = open_page(checkpoints, run="digits")
     files = [("notes.png", b"dear diary"), ("seven.png", digit()), ("noise.png", noise())]
@@ -172,6 +199,15 @@ def test_the_verdict_follows_detector_and_rule(open_page, checkpoints):
     assert next(iter(charts(app))) != cut
     app = healthy(app.multiselect(key="ask").select("energy").run())
     assert "of 2** detectors say unknown" in words(app)
+
+
+def test_costs_are_asked_for_where_they_matter(open_page, checkpoints):
+    app = upload(open_page(checkpoints, run="digits"), ("noise.png", noise()))
+    assert "Cost of letting OOD in" not in [slider.label for slider in app.slider]
+    app = healthy(app.button_group(key="rule").set_value("cost").run())
+    before = next(iter(charts(app)))
+    app = healthy(app.slider(key="ratio").set_value(10.0).run())
+    assert next(iter(charts(app))) != before
 
 
 def test_an_epoch_without_weights_offers_the_nearest(open_page, checkpoints):

@@ -9,33 +9,28 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz.embedding import place
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.figures import (
     Moment,
     Strip,
     mark_image,
-    placed_on_map,
     score_distributions,
     score_strips,
     verdict_over_epochs,
 )
-from ncviz.figures.maps import KINDS, percentiles
-from ncviz.figures.theme import ID_STYLE, ood_style
+from ncviz.figures.maps import percentiles
+from ncviz.figures.theme import ood_style
 from ncviz.thresholds import Costs
-from ncviz.ui import components, controls, detector, loaders, shell, upload_loaders
+from ncviz.ui import components, detector, shell, upload_loaders, upload_surroundings
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
 from ncviz.ui.view import View
 
 if TYPE_CHECKING:
-    from ncviz.inference.neighbours import Gallery, Neighbour
     from ncviz.inference.scorer import Scorer, Sight
     from ncviz.inference.verdict import Verdict
 
 _SIDE = 280
-_NEIGHBOURS = 5
-_SCATTERED = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,8 @@ def show(seen: Seen) -> None:
     """The details of one image."""
     st.subheader(plain(seen.name), anchor=False)
     _verdict(seen)
-    for part in (_scores, _nearest, _place, _through_training):
+    around = (upload_surroundings.nearest, upload_surroundings.place_on_map)
+    for part in (_scores, *around, _through_training):
         with shell.readable_errors():
             part(seen)
 
@@ -131,7 +127,7 @@ def _scores(seen: Seen) -> None:
     view, main = seen.view, seen.main
     reference = seen.scorer.reference
     unknown = reference.unknown[main.detector]
-    styles = {name: _style(view, name) for name in unknown}
+    styles = {name: ood_style(list(view.run.ood_sets).index(name)) for name in unknown}
     figure = score_distributions(
         reference.known[main.detector],
         unknown,
@@ -187,117 +183,6 @@ def _detectors_table(seen: Seen) -> None:
         "Operating point": digits,
     }
     st.dataframe(table, hide_index=True, column_config=config, alt="Every detector in numbers")
-
-
-def _style(view: View, name: str):
-    return ood_style(list(view.run.ood_sets).index(name))
-
-
-def _nearest(seen: Seen) -> None:
-    view = seen.view
-    st.subheader("Nearest samples", anchor=False)
-    st.caption(
-        f"By Euclidean distance in the feature space of the {plain(view.layer)}, among the samples "
-        "whose features are stored; the cosine is that of the angle between both features."
-    )
-    for words, training in (("Training", True), ("Test and OOD", False)):
-        gallery = upload_loaders.gallery(view.run, view.epoch, view.layer, training=training)
-        st.markdown(f"**{words}** ({len(gallery):,} samples)")
-        _gallery_row(seen, gallery)
-
-
-def _gallery_row(seen: Seen, gallery: Gallery) -> None:
-    missing = ""
-    neighbours = gallery.nearest(seen.sight.features, _NEIGHBOURS)
-    for column, neighbour in zip(st.columns(_NEIGHBOURS), neighbours, strict=False):
-        picture = upload_loaders.picture(neighbour.set_name, neighbour.key)
-        if isinstance(picture, str):
-            missing = missing or picture
-        else:
-            factor = max(1, 128 // max(picture.shape[:2]))
-            large = np.kron(picture, np.ones((factor, factor, 1), np.uint8))
-            column.image(large, alt=_what(seen.view, neighbour), width=128)
-        column.markdown(f"**{plain(_what(seen.view, neighbour))}**")
-        column.caption(
-            f"{plain(_where(seen.view, neighbour))}  \ndistance {neighbour.distance:.3g}  \n"
-            f"cosine {neighbour.cosine:.3f}"
-        )
-        if neighbour.same:
-            column.caption(":material/join_inner: This very image is among the samples.")
-    if missing:
-        st.caption(f":material/hide_image: Not every picture is at hand. {plain(missing)}")
-
-
-def _what(view: View, neighbour: Neighbour) -> str:
-    """The class of a sample: the run's own, or what the path in a foreign set says."""
-    name = neighbour.set_name.partition("/")[0]
-    if name == view.run.id_set and 0 <= neighbour.label < len(view.run.classes):
-        return view.run.classes[neighbour.label]
-    folders = neighbour.key.split("/")[:-1]
-    return folders[-1] if folders else name
-
-
-def _where(view: View, neighbour: Neighbour) -> str:
-    group = view.run.ood_sets.get(neighbour.set_name.partition("/")[0])
-    return f"{neighbour.set_name} ({group} OOD)" if group else neighbour.set_name
-
-
-def _place(seen: Seen) -> None:
-    view = seen.view
-    st.subheader("Its place on the map", anchor=False)
-    series = loaders.maps(view.run)
-    if series is None or view.epoch not in series.epochs or view.layer not in series.layers:
-        components.empty_state(
-            f"The {plain(view.layer)} has no map at epoch {view.epoch}. Maps are of the layers "
-            "encoder and projector; make them with:",
-            f"python scripts/embed.py {view.run.name}",
-        )
-        return
-    kinds = {words: kind for kind, words in KINDS.items() if kind in series.points}
-    kind = controls.switch("Map", list(kinds), key="map")
-    at = series.epochs.index(view.epoch), series.layers.index(view.layer)
-    points = series.points[kinds[kind]][at]
-    mapped = _mapped_features(seen, series)
-    found = place(seen.sight.features, mapped, points)
-    sets = {name: points[series.sets == number] for number, name in enumerate(series.set_names)}
-    styles = {
-        name: _style(view, name.partition("/")[0]) if number else ID_STYLE
-        for number, name in enumerate(series.set_names)
-    }
-    figure = placed_on_map(
-        sets,
-        styles=styles,
-        image=found.point,
-        neighbours=points[found.neighbours],
-        kind=kind,
-        shown=view.shown,
-    )
-    components.chart(figure, key="upload_place", alt="The image among the mapped samples")
-    st.caption(_how_placed(found.spread, len(found.neighbours)))
-
-
-def _mapped_features(seen: Seen, series: loaders.MapSeries) -> np.ndarray:
-    """(N, D) features of the mapped samples, in the map's order."""
-    view = seen.view
-    gallery = upload_loaders.gallery(view.run, view.epoch, view.layer, training=False)
-    starts = np.searchsorted(gallery.sets, np.arange(len(gallery.set_names)))
-    first = dict(zip(gallery.set_names, starts, strict=True))
-    return gallery.features[
-        np.array([first[name] for name in series.set_names])[series.sets] + series.positions
-    ]
-
-
-def _how_placed(spread: float, count: int) -> str:
-    where = (
-        "they lie close together, so the place says where its neighbours are"
-        if spread < _SCATTERED
-        else ":material/warning: they are scattered over the map, so the place means little"
-    )
-    return (
-        f"Interpolated, not computed anew: the mean of the map's points of its {count} nearest "
-        f"mapped samples in feature space, nearer ones weighing more. Their spread is {spread:.2f} "
-        f"of the whole map's: {where}."
-    )
 
 
 def _through_training(seen: Seen) -> None:
