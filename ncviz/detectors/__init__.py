@@ -16,7 +16,8 @@ from ncviz.definitions import CODE
 from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
 
 for _module in pkgutil.iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+    if not _module.name.startswith("_"):
+        import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["Detector", "DetectorInfo", "create", "info", "marks", "names", "restore"]
 

@@ -15,6 +15,7 @@ from ncviz.figures import themed
 
 EXPORT_FORMATS = ("png", "svg")
 _EXPORT = "image_format"
+_QUALITIES = ("detection", "calibration", "transfer")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
 
 
@@ -130,10 +131,18 @@ def define(info: MetricInfo, value: str | None = None) -> None:
     """A metric in words: what it is, how it is computed, where it ends, who uses it."""
     st.markdown(f"**{plain(info.label)}**" + (f" = **{value}**" if value else ""))
     st.markdown(plain(info.definition))
-    st.latex(info.formula)
+    formula(info.formula)
     st.caption(f"{reading(info)} Source: {plain(info.source)}.")
     if info.caveat:
         st.caption(f":material/warning: {plain(info.caveat)}")
+
+
+def formula(latex: str) -> None:
+    """A formula, each of its clauses on a line of its own: side by side they would be cut off."""
+    clauses = re.split(r",\s*\\quad\s*", latex)
+    if len(clauses) > 1 and all(each.count("{") == each.count("}") for each in clauses):
+        latex = r"\begin{gathered}" + r" \\ ".join(clauses) + r"\end{gathered}"
+    st.latex(latex)
 
 
 def reading(info: MetricInfo) -> str:
@@ -143,7 +152,7 @@ def reading(info: MetricInfo) -> str:
         return "Ranks nothing by itself."
     if info.direction == "limit":
         return f"Approaches {limit}."
-    better = "with detection" if info.group == "detection" else "with collapse"
+    better = f"with better {info.group}" if info.group in _QUALITIES else "with collapse"
     verb = "Rises" if info.direction == "higher" else "Falls"
     return f"{verb} {better}" + (f", towards {limit}." if limit else ".")
 

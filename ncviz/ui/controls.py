@@ -96,6 +96,11 @@ def choose_several(
     )
 
 
+def text(label: str, *, key: str, placeholder: str | None = None) -> str:
+    """Words that a reader types."""
+    return st.text_input(label, key=key, placeholder=placeholder, **_BOUND).strip()
+
+
 def share(label: str, *, key: str, default: float = 95.0, help: str | None = None) -> float:
     """A percentage as a fraction."""
     percent = st.slider(

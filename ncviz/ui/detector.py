@@ -9,7 +9,7 @@ import streamlit as st
 from ncviz import detectors
 from ncviz.detectors import DetectorInfo, probe_energy
 from ncviz.store import Run
-from ncviz.ui import controls, loaders
+from ncviz.ui import components, controls, loaders
 from ncviz.ui.components import plain
 
 DEFAULT = "energy"
@@ -66,9 +66,21 @@ def explain(name: str) -> None:
     if info is None:
         return
     with st.popover(f"What is {info.label}?", icon=":material/help:"):
-        st.latex(info.formula)
-        st.caption(f"Source: {plain(info.source)}. Looks at: {plain(info.family)}.")
-        st.markdown(plain(info.caveat))
+        define(info)
+
+
+def define(info: DetectorInfo) -> None:
+    """A detector in words: its formula, what it needs, its parameters, where it misleads."""
+    st.markdown(f"**{plain(info.label)}** · `{info.name}`")
+    components.formula(info.formula)
+    st.caption(f"Higher = more in-distribution. Source: {plain(info.source)}.")
+    needs = plain(", ".join(info.needs))
+    parameters = ", ".join(
+        f"{name} = {'chosen from the data' if value is None else value}"
+        for name, value in info.defaults.items()
+    )
+    st.caption(f"Needs: {needs}." + (f" Parameters: {plain(parameters)}." if parameters else ""))
+    st.caption(f":material/warning: {plain(info.caveat)}")
 
 
 def _info(name: str) -> DetectorInfo | None:

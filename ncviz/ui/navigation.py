@@ -51,4 +51,10 @@ UPLOAD = Page(
     ":material/upload:",
     "Would the network know this image?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, UPLOAD)
+REFERENCE = Page(
+    "pages/7_Reference.py",
+    "Reference",
+    ":material/menu_book:",
+    "What does this number mean?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, UPLOAD, REFERENCE)

@@ -20,16 +20,27 @@ _log = logging.getLogger(__name__)
 
 def show(page: Page, body: Callable[[View], None]) -> None:
     """Draw `page`: `body` gets the view and adds its own controls to the sidebar."""
-    st.set_page_config(page_title=f"{page.title} · ncviz", page_icon=brand.ICON, layout="wide")
-    loaders.look_again()
-    _navigation()
-    st.title(page.question, anchor=False)
+    _begin(page)
     with readable_errors():
         view = _choose_view()
         if view is not None:
             body(view)
             with st.sidebar:
                 components.choose_export()
+
+
+def show_without_run(page: Page, body: Callable[[], None]) -> None:
+    """Draw a page that is about no run in particular."""
+    _begin(page)
+    with readable_errors():
+        body()
+
+
+def _begin(page: Page) -> None:
+    st.set_page_config(page_title=f"{page.title} · ncviz", page_icon=brand.ICON, layout="wide")
+    loaders.look_again()
+    _navigation()
+    st.title(page.question, anchor=False)
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""Reference: what every number means, from the tables of metrics and the registry of detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import streamlit as st
+
+from ncviz import collapse, detectors, metrics, transfer
+from ncviz.definitions import MetricInfo
+from ncviz.detectors import DetectorInfo, probe_energy
+from ncviz.ui import components, controls, detector
+
+_GROUPS = {
+    "NC1": "How far samples of one class scatter about their mean.",
+    "NC2": "How close the class means are to pointing away from each other equally.",
+    "NC3": "How closely the rows of the classifier follow the class means.",
+    "NC4": "Whether the network decides as the nearest class mean does.",
+    "NC5": "Whether OOD features stand at right angles to the class means.",
+    "spread": "How much room the features of a layer take up, whatever their class.",
+    "detection": "How well a score tells ID from OOD samples.",
+    "calibration": "How far the confidence of the network can be believed.",
+    "transfer": "What the features are worth on other data sets.",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One definition: the texts it is found by, and how it is drawn."""
+
+    group: str
+    words: str
+    draw: Callable[[], None]
+
+
+def body() -> None:
+    """The page below its title."""
+    entries = list(_entries())
+    groups = list(dict.fromkeys(entry.group for entry in entries))
+    wanted = controls.text(
+        "Find",
+        key="find",
+        placeholder="a name, a paper or a word: KNN, Papyan, temperature, FPR95",
+    )
+    found = [entry for entry in entries if wanted.lower() in entry.words]
+    if wanted and not found:
+        components.empty_state(f"No definition has the words {components.plain(wanted)} in it.")
+        return
+    if not wanted:
+        about = controls.switch("About", groups, key="about", wraps=True)
+        st.markdown(components.plain(_about(about)))
+        found = [entry for entry in entries if entry.group == about]
+    for entry in found:
+        with st.container(border=True):
+            if wanted:
+                st.caption(components.plain(entry.group))
+            entry.draw()
+
+
+def _about(group: str) -> str:
+    detecting = (
+        f"Detectors of the family “{group}”. A score is always higher for what is more "
+        "in-distribution, whichever sign the paper chose."
+    )
+    return _GROUPS.get(group, detecting)
+
+
+def _entries() -> Iterable[Entry]:
+    tables = (
+        collapse.METRICS,
+        metrics.DEFINITIONS,
+        metrics.CALIBRATION_DEFINITIONS,
+        transfer.DEFINITIONS,
+    )
+    for table in tables:
+        for info in table.values():
+            yield Entry(info.group, _metric_words(info), partial(components.define, info))
+    for info in (*map(detectors.info, detectors.names()), probe_energy.INFO):
+        yield Entry(info.family, _detector_words(info), partial(detector.define, info))
+
+
+def _metric_words(info: MetricInfo) -> str:
+    texts = (info.name, info.label, info.definition, info.source, info.caveat)
+    return " ".join(texts).lower()
+
+
+def _detector_words(info: DetectorInfo) -> str:
+    return " ".join((info.name, info.label, info.family, info.source, info.caveat)).lower()
