@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -12,6 +13,8 @@ from ncviz.errors import NcvizError
 
 def run_script(main: Callable[[], None], *, interrupted: str = "The same call goes on.") -> None:
     """Call `main`; exit with 2 after a user's error, 130 after an interruption.
+
+    With 141 once nobody reads the output any more, such as after `| head`.
 
     An NcvizError is printed as one line; `--verbose` on the command line adds its traceback.
     `interrupted` says how to go on after Ctrl-C.
@@ -24,6 +27,10 @@ def run_script(main: Callable[[], None], *, interrupted: str = "The same call go
             traceback.print_exc()
         _say("error", error)
         sys.exit(2)
+    except BrokenPipeError:
+        # Python flushes once more on its way out, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         _say("interrupted", f"What was finished is kept. {interrupted}")
         sys.exit(130)

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
 EMBEDDINGS, TRADE_OFF = "pages/3_Embeddings.py", "pages/4_Trade-off.py"
 CHART_PAGES = (None, COLLAPSE, SCORES)
-PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF)
+UPLOAD = "pages/6_Upload.py"
+PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF, UPLOAD)
 SPEC_BUDGET = 350_000
 
 
@@ -218,7 +219,7 @@ HOSTILE = (
 @pytest.mark.parametrize("value", HOSTILE)
 def test_an_unusable_url_falls_back_to_the_default(open_app, good, value):
     names = ("run", "epoch", "layer", "detector", "sets", "compare", "cut", "accept", "score")
-    names += ("map", "colour", "classes")
+    names += ("map", "colour", "classes", "rule", "ask", "ratio", "expected", "neighbours")
     for page in PAGES:
         app = healthy(open_app(good, page, **dict.fromkeys((*names, "order", "group"), value)))
         assert app.selectbox(key="run").value == "cats"
@@ -540,7 +541,8 @@ def test_no_page_imports_torch(good):
         "app = AppTest.from_file('app.py', default_timeout=60).run()\n"
         f"for page in {PAGES[1:]!r}:\n"
         "    assert not app.switch_page(page).run().exception\n"
-        "    assert app.get('plotly_chart') or app.get('bidi_component')\n"
+        "    drawn = app.get('plotly_chart') or app.get('bidi_component')\n"
+        f"    assert drawn or page == {UPLOAD!r}\n"
         "heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )
@@ -585,7 +587,7 @@ def test_layers_inside_the_backbone_can_be_looked_at(open_app, tmp_path, page):
     add_maps(run)
     app = healthy(open_app(tmp_path, page, layer="stage2"))
     assert "layer stage2" in words(app) or page == EMBEDDINGS
-    assert "python scripts" not in words(app) or page == TRADE_OFF
+    assert "python scripts" not in words(app) or page in (TRADE_OFF, UPLOAD)
     # Where the stages were not extracted, the layer under the head is shown.
     app = healthy(open_app(tmp_path, page, layer="stage2", epoch="4"))
     assert app.session_state["layer"] == "projector"

@@ -40,7 +40,7 @@ ALLOWED = {
     "store": BASE | {"detectors"},
     "data": {"errors"},
     "models": {"errors", "projector"},
-    "inference": BASE | {"store", "data", "models", "detectors"},
+    "inference": BASE | {"detectors", "thresholds", "store", "data", "models"},
     "training": BATCH,
     "extraction": BATCH,
     "evaluation": BATCH,

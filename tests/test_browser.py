@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from made_files import encoded, five_images, photograph, three_others, write_all
 from made_runs import add_maps, make_run
 
 from ncviz.store import open_run
@@ -44,6 +45,7 @@ PAGES = {
     "/OOD_scores": "How well does this score tell known from unknown, and where would I cut?",
     "/Embeddings": "What does the network see?",
     "/Trade-off": "Does more collapse mean better detection and worse transfer, here?",
+    "/Upload": "Would the network know this image?",
 }
 MARKUP = "<img src=x onerror=alert(1)>"
 STRANGE = {"<b>bold": "near"}
@@ -226,6 +228,8 @@ def test_a_deep_link_opens_each_page_on_a_fresh_server(fresh_app, reader, path):
     elif path == "/Embeddings":
         map_shows(tab, 2)
         tab.get_by_text("digits · epoch 2 · layer encoder", exact=True).wait_for()
+    elif path == "/Upload":
+        tab.get_by_text("digits · epoch 2 · layer encoder").wait_for()
     elif path == "/Trade-off":
         tab.get_by_text("marked: digits · epoch 2 · layer encoder").wait_for()
     else:
@@ -337,6 +341,65 @@ def test_an_unusable_address_falls_back_without_a_word(app, reader):
     charts_show(tab, "cats · epoch 9 · layer projector")
     assert tab.get_by_role("alert").count() == 0
     assert not {"run", "epoch", "layer", "detector"} & address_of(tab).keys()
+
+
+def listed_files(tab, count: int) -> list[str]:
+    """Names of the files in the table of results, once it has so many rows."""
+    # The table is painted on a canvas; what readers without eyes are told lies beside it.
+    table = tab.locator('[data-testid="stDataFrame"]').first.locator("table")
+    table.and_(tab.locator(f'[aria-rowcount="{count + 1}"]')).wait_for(state="attached")
+    return table.locator('td[aria-colindex="2"]').all_text_contents()
+
+
+def test_an_image_or_a_line_for_each_of_eight_files(app, reader, tmp_path):
+    """A photograph, rotated, CMYK, 16-bit, palette; a PDF, a bomb, a renamed text: all at once."""
+    images, others = five_images(), three_others()
+    tab = reader(f"{app}/Upload?run=digits")
+    paths = write_all({**others, **images}, tmp_path)
+    tab.locator("input[type=file]").set_input_files(paths)
+    tab.get_by_text("Nearest samples").wait_for()
+    assert listed_files(tab, len(images)) == list(images)
+    lines = tab.locator('[data-testid="stAlert"]').all_inner_texts()
+    assert len(lines) == len(others)
+    for name, reason in (
+        ("report.pdf", "is a PDF document"),
+        ("bomb.png", "13,000 x 13,000 pixels"),
+        ("renamed.png", "holds no image"),
+    ):
+        (line,) = (line for line in lines if name in line)
+        assert reason in line
+    charts_show(tab, "digits · epoch 6 · layer encoder", 3)
+    assert "Traceback" not in tab.locator("body").inner_text()
+    # A row leads to its image.
+    table = tab.locator('[data-testid="stDataFrame"] .dvn-scroller').first
+    table.click(position={"x": 18, "y": 35 * 2.5})
+    tab.get_by_role("heading", name="rotated.jpg").wait_for()
+    tab.get_by_text("As uploaded, 427 x 640 pixels").wait_for()
+    # The files stay while the reader walks through the epochs.
+    tab.keyboard.press("ArrowLeft")
+    charts_show(tab, "digits · epoch 4 · layer encoder", 3)
+    assert listed_files(tab, len(images)) == list(images)
+
+
+def test_a_folder_of_a_hundred_images_shows_how_far_it_is(app, reader, tmp_path):
+    large = encoded(photograph(2000, 1500), "JPEG")
+    write_all({f"{at}.jpg": large for at in range(100)}, tmp_path / "holiday")
+    tab = reader(f"{app}/Upload?run=digits")
+    tab.get_by_text("Upload a whole folder").click()
+    tab.get_by_text("Folder of images").wait_for()
+    tab.evaluate(
+        """() => {
+          window.steps = new Set();
+          new MutationObserver(() => {
+            const found = document.body.innerText.match(/[0-9]+ of 100 files/);
+            if (found) window.steps.add(found[0]);
+          }).observe(document.body, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    tab.locator("input[type=file]").set_input_files(tmp_path / "holiday")
+    tab.get_by_text("Nearest samples").wait_for()
+    assert len(listed_files(tab, 100)) > 5
+    assert tab.evaluate("window.steps.size") > 1
 
 
 def test_a_card_of_the_overview_opens_its_run_on_another_page(app, reader):

@@ -204,8 +204,9 @@ def test_an_interruption_says_how_to_go_on(call, checkpoints, monkeypatch):
         (["extract"], ["--ood", "--epochs", "--train-samples", "--skip-corrupt"]),
         (["evaluate"], ["--detectors", "--jobs", "--json"]),
         (["pack"], ["--to", "--weights"]),
+        (["score"], ["--epoch", "--detector", "--rule", "--csv"]),
     ],
-    ids=["train", "extract", "evaluate", "pack"],
+    ids=["train", "extract", "evaluate", "pack", "score"],
 )
 def test_help_explains_every_option(call, words, expected):
     script, *rest = words

@@ -316,10 +316,11 @@ def _image_names(folder: Path, full_name: str) -> list[str]:
             f"Class '{folder.name}' of {full_name} has no image: {folder} holds no file ending in "
             f"{', '.join(sorted(EXTENSIONS))}. Fill the folder or remove it."
         )
-    return sorted(names, key=_natural)
+    return sorted(names, key=natural_key)
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sorts names as people count: 2.png before 10.png."""
     parts = re.split(r"([0-9]+)", name.lower())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 

@@ -2,14 +2,17 @@
 
 from ncviz.embedding.alignment import align
 from ncviz.embedding.maps import first_map, next_map, umap_chain
+from ncviz.embedding.placing import Place, place
 from ncviz.embedding.views import LinearView, etf_view, pca_view
 
 __all__ = [
     "LinearView",
+    "Place",
     "align",
     "etf_view",
     "first_map",
     "next_map",
     "pca_view",
+    "place",
     "umap_chain",
 ]

@@ -215,6 +215,26 @@ class Epoch(EpochFiles):
         scores = files.read_arrays(path, [name], mend=mend)[name]
         return parts.require_scores(path, name, scores, mend=mend)
 
+    def judges(self, layer: str = "encoder") -> tuple[str, ...]:
+        """Names of the detectors that can judge a sample that is new, in the registry's order.
+
+        They are fitted at `layer`, or take the network whose head sits there, and have scores of
+        the ID test set to hold the sample's against. The energy of the linear probe comes last.
+
+        Raises
+        ------
+        UnknownNameError : no such layer
+        MissingDataError : nothing was evaluated
+        """
+        self._require_layer(layer)
+        path = self._fresh(layout.SCORES)
+        scored = set(files.array_names(path, mend=self._how_to_evaluate(path)))
+        return tuple(
+            name
+            for name in fitted.ready(self, layer)
+            if f"{layer}/{name}/{self.full_name('test')}" in scored
+        )
+
     def maps(self, layer: str = "encoder") -> Maps:
         """The samples of the ID test set and the OOD sets as points in the plane."""
         self._require_layer(layer)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ncviz import detectors
 from ncviz.arrays import FeatureSet, Head
-from ncviz.detectors import Detector
+from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import CorruptFileError, InvalidOptionError, MissingDataError
 from ncviz.store import files, layout
 
@@ -78,6 +78,18 @@ def names(epoch: Epoch, layer: str) -> tuple[str, ...]:
             continue
         found.append(name)
     return tuple(found)
+
+
+def ready(epoch: Epoch, layer: str) -> tuple[str, ...]:
+    """The same, with those that take the network at its last layer, and the linear probe's energy.
+
+    In the registry's order; the probe's energy is not in it and comes last.
+    """
+    found = {*names(epoch, layer)}
+    if layer == epoch.run.layers[-1]:
+        found |= {name for name in detectors.names() if not detectors.info(name).scores_arrays}
+    probed = (probe_energy.INFO.name,) if epoch.has_probe(layer) else ()
+    return (*(name for name in detectors.names() if name in found), *probed)
 
 
 def read(epoch: Epoch, name: str, layer: str) -> Detector:

@@ -87,6 +87,11 @@ class Run:
         return tuple(sorted(int(name) for name in names if _EPOCH_NAME.fullmatch(name)))
 
     @property
+    def weighted_epochs(self) -> tuple[int, ...]:
+        """The saved epochs whose weights were kept: what a new image can be shown to."""
+        return tuple(number for number in self.epochs if self.epoch(number).has_weights)
+
+    @property
     def history(self) -> pd.DataFrame:
         """One row for each epoch trained: epoch, learning_rate, losses, accuracies, seconds.
 

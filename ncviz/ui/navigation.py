@@ -45,10 +45,16 @@ TRADE_OFF = Page(
     ":material/balance:",
     "Does more collapse mean better detection and worse transfer, here?",
 )
+UPLOAD = Page(
+    "pages/6_Upload.py",
+    "Upload",
+    ":material/upload:",
+    "Would the network know this image?",
+)
 REFERENCE = Page(
     "pages/7_Reference.py",
     "Reference",
     ":material/menu_book:",
     "What does this number mean?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, REFERENCE)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, UPLOAD, REFERENCE)
