@@ -200,7 +200,7 @@ def test_a_read_only_disk_is_one_error_and_reading_goes_on(disk, files_below, ki
 
 
 def test_a_run_on_a_full_disk_keeps_its_results(digits_run, disk, files_below):
-    folder = disk(8000).folder
+    folder = disk(16000).folder
     epoch = epoch_of(open_run(shutil.copytree(digits_run.path, folder / "digits")))
     before, detection = files_below(folder), epoch.detection()
 
@@ -208,7 +208,7 @@ def test_a_run_on_a_full_disk_keeps_its_results(digits_run, disk, files_below):
         write.save_results(
             epoch,
             dict.fromkeys(layout.TABLES, detection.head(1)),
-            {"too much": np.ones(10**6)},
+            {"too much": np.ones(2 * 10**6)},
             {},
         )
     assert files_below(folder) == before
