@@ -26,7 +26,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Returns
     -------
-    T in `LOWEST`..`HIGHEST`; a bound where the optimum lies beyond it or does not exist
+    T in `LOWEST`..`HIGHEST`; a bound where the optimum lies beyond it or does not exist, 1 where
+    no temperature changes anything
 
     Raises
     ------
@@ -49,6 +50,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         expected *= gaps
         return expected.sum(axis=1).mean()
 
+    if not gaps.any():  # all logits of a sample are equal: temperature changes nothing
+        return 1.0
     low, high = np.log(LOWEST), np.log(HIGHEST)
     if slope(low) <= 0:
         return LOWEST

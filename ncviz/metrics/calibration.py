@@ -100,6 +100,7 @@ def cross_fitted_temperatures(
     half : (N,) bool, which of two halves a sample belongs to; both must have samples
     """
     logits, labels = _checked(logits, labels)
+    half = np.asarray(half, bool)
     inside, outside = (fit_temperature(logits[rows], labels[rows]) for rows in (half, ~half))
     return np.where(half, outside, inside)
 

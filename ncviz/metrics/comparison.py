@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.ranking import require_scores
 
-# The variances of equal scores differ by rounding alone.
-_ROUNDING = 1e-14
+# Placements of equal scores differ by rounding alone.
+_ROUNDING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ def ranks(values: np.ndarray, *, higher_is_better: bool) -> np.ndarray:
     """
     values = np.asarray(values, np.float64)
     signed = -values if higher_is_better else values
-    by_set = rankdata(signed, axis=0, nan_policy="omit")
-    by_set[np.isnan(values)] = np.nan
-    measured = ~np.isnan(by_set)
+    measured = ~np.isnan(values)
+    by_set = np.zeros(values.shape)
+    for column, rows in enumerate(measured.T):
+        by_set[rows, column] = _midranks(signed[rows, column])
     counts = measured.sum(axis=1)
-    sums = np.where(measured, by_set, 0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    return np.divide(by_set.sum(axis=1), counts, out=np.full(len(values), np.nan), where=counts > 0)
 
 
 def _placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.ndarray]:
@@ -102,23 +102,35 @@ def _placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.nd
             f"The variance of an AUROC takes two samples of each kind; got {len(ids)} ID and "
             f"{len(oods)} OOD."
         )
-    together = rankdata(np.r_[ids, oods])
-    below = (together[: len(ids)] - rankdata(ids)) / len(oods)
-    above = 1 - (together[len(ids) :] - rankdata(oods)) / len(ids)
-    return below, above
+    return _shares_below(ids, oods), 1 - _shares_below(oods, ids)
+
+
+def _shares_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N,) the share of the other scores that each score exceeds, ties counting one half."""
+    others = np.sort(others)
+    ends = (np.searchsorted(others, scores, side=side) for side in ("left", "right"))
+    return sum(ends) / (2 * len(others))
+
+
+def _midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 upwards; equal values share the mean of theirs."""
+    return len(values) * _shares_below(values, values) + 0.5
 
 
 def _variance(placements: Sequence[np.ndarray]) -> float:
     return float(sum(np.var(each, ddof=1) / len(each) for each in placements))
 
 
-def _compare(first: Sequence[np.ndarray], second: Sequence[np.ndarray], spread: float):
+def _compare(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], spread: float
+) -> PairedTest:
     one, other = float(first[0].mean()), float(second[0].mean())
     deviation = np.sqrt(spread) if spread > _ROUNDING else 0.0
     difference = one - other
-    reach = float(norm.ppf(0.975) * deviation)
+    reach = float(ndtri(0.975) * deviation)
     if deviation:
-        p_value = float(2 * norm.sf(abs(difference) / deviation))
+        p_value = float(2 * ndtr(-abs(difference) / deviation))
     else:
         p_value = 1.0 if abs(difference) < np.sqrt(_ROUNDING) else 0.0
-    return PairedTest(one, other, difference, difference - reach, difference + reach, p_value)
+    low, high = max(difference - reach, -1.0), min(difference + reach, 1.0)
+    return PairedTest(one, other, difference, low, high, p_value)

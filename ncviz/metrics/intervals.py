@@ -16,7 +16,7 @@ INTERVAL_METRICS = ("auroc", "aupr_in", "aupr_out", "fpr95", "fpr95_ood", "detec
 
 # Cells of one table of weights: small enough for the processor's cache, which is what makes it
 # fast, and for the memory not to grow with the number of resamples.
-_CELLS = 250_000
+_CELLS = 30_000
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from ncviz.errors import InvalidOptionError
 from ncviz.metrics.ranking import require_scores
@@ -76,5 +76,5 @@ def guarantee(n: int, alpha: float, confidence: float = 0.9) -> Guarantee:
     rank = int(np.floor(alpha * (n + 1) + 1e-9))
     if not rank:
         return Guarantee(0.0, 0.0, 0.0, confidence)
-    ends = beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], rank, n + 1 - rank)
+    ends = betaincinv(rank, n + 1 - rank, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Guarantee(rank / (n + 1), float(ends[0]), float(ends[1]), confidence)

@@ -97,7 +97,8 @@ class Threshold:
 
     def accepts(self, scores: np.ndarray) -> np.ndarray:
         """Which of `scores` are accepted."""
-        return np.asarray(scores) >= self.value
+        # As float32, scores would pull a threshold just above one of them down to it.
+        return np.asarray(scores, np.float64) >= self.value
 
 
 def choose(
@@ -158,8 +159,8 @@ def threshold_at_fpr(ood_scores: np.ndarray, fpr: float) -> float:
 def _least(
     ids: np.ndarray, oods: np.ndarray, cost: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> float:
-    """The threshold of least cost; of equal ones the highest, at which least is accepted."""
+    """The threshold of least cost; of equal ones the lowest, at which most is accepted."""
     ranking = Ranking.of(ids, oods)
-    let_in, kept = np.r_[0.0, ranking.fpr], np.r_[0.0, ranking.tpr]
-    thresholds = np.r_[np.inf, ranking.thresholds]
+    let_in, kept = np.r_[0.0, ranking.fpr][::-1], np.r_[0.0, ranking.tpr][::-1]
+    thresholds = np.r_[np.inf, ranking.thresholds][::-1]
     return float(thresholds[np.argmin(cost(let_in, kept))])
