@@ -13,6 +13,9 @@ import pytest
 from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
+from ncviz.store import open_run
+from ncviz.thresholds import calibration_half, choose
+
 ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
 EMBEDDINGS, TRADE_OFF = "pages/3_Embeddings.py", "pages/4_Trade-off.py"
@@ -372,17 +375,34 @@ def test_the_threshold_moves_line_points_and_counts_together(open_app, good):
     assert after[0] > before[0]
     assert after[1]["data"][-1] != before[1]["data"][-1]
     accepted = [int(table["Accepted as ID"].iloc[0]) for table in (before[2], after[2])]
-    assert accepted == [46, 29]
+    assert accepted == [24, 14]  # of the half that the threshold was not chosen on
     assert (before[2]["Set"] == ["made (test)", "letters", "noise"]).all()
 
 
-@pytest.mark.parametrize("cut", ["ID", "OOD", "score"])
+@pytest.mark.parametrize("cut", ["ID", "OOD", "accuracy", "cost", "score"])
 def test_every_kind_of_threshold_works(open_app, good, cut):
     app = healthy(open_app(good, SCORES, cut=cut, detector="MSP"))
     assert np.isfinite(threshold_of(app))
-    if cut == "OOD":
-        rejected = app.table[0].value["Rejected as OOD"].astype(int)
-        assert rejected.iloc[1:].sum() >= 0.95 * 80
+    samples = app.table[0].value["Samples"].astype(int)
+    assert list(samples) == ([48, 40, 40] if cut == "score" else [24, 20, 20])
+
+
+def test_a_threshold_is_judged_on_other_samples_than_it_was_chosen_on(open_app, good):
+    epoch = open_run(good / "cats").epoch(9)
+    known, letters = (epoch.scores("energy", name, "projector") for name in ("test", "letters"))
+    half = calibration_half(epoch.features("test").labels)
+    cut = choose("accuracy", known[half], letters[calibration_half(np.zeros(40))]).value
+    app = healthy(open_app(good, SCORES, run="cats", cut="accuracy", sets="letters"))
+    assert threshold_of(app) == pytest.approx(cut)
+    accepted = int(app.table[0].value["Accepted as ID"].iloc[0])
+    assert accepted == np.count_nonzero(known[~half] >= cut)
+
+
+def test_where_accepting_nothing_costs_least_the_page_says_so(open_app, tmp_path):
+    make_run(tmp_path, "upside-down", ood_scale=40.0)
+    app = open_app(tmp_path, SCORES, cut="cost", ratio=10.0, expected=0.99)
+    assert any("accepting nothing" in each.value for each in healthy(app).subheader)
+    assert any("none of which is accepted" in title for title in charts(app))
 
 
 def test_compared_detectors_join_curves_and_table(open_app, good):

@@ -52,15 +52,19 @@ def score_distributions(
     if log:
         heights = np.concatenate([trace.y for trace in traces if trace.type == "scatter"])
         density = {"title": {"text": "Density (log scale)"}, **theme.log_axis(heights)}
+    cut = np.isfinite(threshold)
+    does = f"cut at {threshold:.4g}" if cut else "none of which is accepted"
     layout = theme.layout(
-        f"{theme.text(detector)} scores, cut at {threshold:.4g}",
+        f"{theme.text(detector)} scores, {does}",
         shown,
         height=400 + boxes,
-        shapes=[grid.upright(threshold, at, width=2) for at in (0, 1)],
+        shapes=[grid.upright(threshold, at, width=2) for at in (0, 1) if cut],
         annotations=[
             _side(threshold, "right", "← rejected as OOD "),
             _side(threshold, "left", " accepted as ID →"),
-        ],
+        ]
+        if cut
+        else [],
         **grid.axes(
             0,
             {"matches": "x2", "range": span, "showticklabels": False},

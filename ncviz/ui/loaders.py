@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import collapse, metrics
+from ncviz import collapse, metrics, thresholds
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures import Order
 from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
@@ -183,6 +183,14 @@ def class_order(run: Run, epoch: int, layer: str, kind: str) -> Order:
 def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
     """(N,) scores of a set; ``"test"`` is the ID test set."""
     return _read_only(run.epoch(epoch).scores(detector, set_name, layer).astype(np.float64))
+
+
+@_kept
+def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
+    """(N,) bool, the half of a set's samples that thresholds are chosen on."""
+    samples = run.epoch(epoch).features(set_name, run.layers[-1])
+    labels = np.zeros(len(samples), int) if samples.labels is None else samples.labels
+    return _read_only(thresholds.calibration_half(labels))
 
 
 @_kept

@@ -28,15 +28,14 @@ class Choice:
 
     Attributes
     ----------
-    known : (N,) scores of the ID test set by `detector`
+    known : scores of the ID test set by `detector`
     unknown : scores of each chosen OOD set
-    cut : samples at or above it are accepted as ID
     """
 
     detector: str
-    known: np.ndarray
-    unknown: Mapping[str, np.ndarray]
-    cut: float
+    known: threshold.Samples
+    unknown: Mapping[str, threshold.Samples]
+    cut: threshold.Cut
     compared: tuple[str, ...]
     positive: str
     log: bool
@@ -65,19 +64,19 @@ def body(view: View) -> None:
     components.provenance(
         str(view.shown),
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
-        f"{len(choice.known):,} ID test samples",
-        f"{sum(map(len, choice.unknown.values())):,} OOD samples",
+        f"{len(choice.known.scores):,} ID test samples",
+        f"{sum(len(each.scores) for each in choice.unknown.values()):,} OOD samples",
         "scores written by scripts/evaluate.py",
     )
     _warn(table, choice)
     points = {
-        name: metrics.operating_point(choice.known, scores, choice.cut)
-        for name, scores in choice.unknown.items()
+        name: metrics.operating_point(choice.known.scores, each.scores, choice.cut.value)
+        for name, each in choice.unknown.items()
     }
     styles = {name: ood_style(list(view.run.ood_sets).index(name)) for name in choice.sets}
     with shell.readable_errors():
         _distributions(view, choice, styles)
-        _confusion(view, choice, points)
+        _confusion(view, choice)
     with shell.readable_errors():
         _curves(view, table, choice, points, styles)
     with shell.readable_errors():
@@ -101,9 +100,14 @@ def _choose(view: View, table: pd.DataFrame) -> Choice | None:
     )
     if not chosen:
         return None
-    known, *unknown = (
-        loaders.scores(view.run, view.epoch, view.layer, score, name) for name in ("test", *chosen)
+    known, *others = (
+        threshold.Samples(
+            loaders.scores(view.run, view.epoch, view.layer, score, name),
+            loaders.calibration_half(view.run, view.epoch, name),
+        )
+        for name in ("test", *chosen)
     )
+    unknown = dict(zip(chosen, others, strict=True))
     cut = threshold.choose_threshold(known, unknown)
     compared = controls.choose_several(
         "Compare with",
@@ -123,7 +127,7 @@ def _choose(view: View, table: pd.DataFrame) -> Choice | None:
     return Choice(
         detector=score,
         known=known,
-        unknown=dict(zip(chosen, unknown, strict=True)),
+        unknown=unknown,
         cut=cut,
         compared=tuple(compared),
         positive=positive,
@@ -148,11 +152,11 @@ def _warn(table: pd.DataFrame, choice: Choice) -> None:
 def _distributions(view: View, choice: Choice, styles: Mapping[str, Style]) -> None:
     label = detector.label(choice.detector)
     figure = score_distributions(
-        choice.known,
-        choice.unknown,
+        choice.known.scores,
+        {name: each.scores for name, each in choice.unknown.items()},
         id_name=f"{view.run.id_set} test (ID)",
         styles=styles,
-        threshold=choice.cut,
+        threshold=choice.cut.value,
         detector=label,
         shown=view.shown,
         log=choice.log,
@@ -163,8 +167,24 @@ def _distributions(view: View, choice: Choice, styles: Mapping[str, Style]) -> N
     detector.explain(choice.detector)
 
 
-def _confusion(view: View, choice: Choice, points: Mapping[str, metrics.OperatingPoint]) -> None:
-    st.subheader(f"What a threshold of {choice.cut:.4g} does", anchor=False)
+def _confusion(view: View, choice: Choice) -> None:
+    does = f"a threshold of {choice.cut.value:.4g}"
+    if not np.isfinite(choice.cut.value):
+        does = "accepting nothing, which costs least here,"
+    st.subheader(f"What {does} does", anchor=False)
+    known, *unknown = (
+        each.scores if choice.cut.by_hand else each.judged_on
+        for each in (choice.known, *choice.unknown.values())
+    )
+    points = {
+        name: metrics.operating_point(known, scores, choice.cut.value)
+        for name, scores in zip(choice.unknown, unknown, strict=True)
+    }
+    if not choice.cut.by_hand:
+        st.caption(
+            "The threshold was chosen on one half of the samples; these counts are of the other "
+            "half. The curves below and their points are of all samples."
+        )
     counts = threshold.confusion(view.run.id_set, points, view.run.ood_sets)
     st.table(counts, hide_index=True, border="horizontal", alt="Counts on each side of the cut")
 

@@ -20,6 +20,7 @@ from ncviz.ui import (
     detector,
     loaders,
     shell,
+    threshold,
     upload_details,
     upload_loaders,
     upload_results,
@@ -109,18 +110,7 @@ def _choose_rule(run: Run) -> tuple[str, Costs]:
         wraps=True,
         help=" ".join(f"{rule.name}: {rule.explanation}" for rule in rules),
     )
-    if rule != "cost":
-        return rule, Costs()
-    ratio = controls.number(
-        "Cost of letting OOD in",
-        0.1,
-        10.0,
-        key="ratio",
-        default=1.0,
-        help="In units of what turning a known sample away costs.",
-    )
-    share = controls.number("Expected share of OOD", 0.01, 0.99, key="expected", default=0.5)
-    return rule, Costs(ratio, share)
+    return rule, threshold.choose_costs() if rule == "cost" else Costs()
 
 
 def _uploaded(run: Run) -> list[UploadedFile]:
