@@ -228,7 +228,7 @@ def test_scores_are_finite_whatever_the_sign_and_as_many_are_kept_as_asked_for(f
     samples = case.see(features)
     for name in NAMES:
         assert np.isfinite(case.fit(name).score(samples)).all()
-    # Counted by a head that sees each dimension's sign, under which kept means not 0.
+    # The sum of what is kept is that of the largest, and ASH-B spreads the sum of all over it.
     for percentile, kept in ((90, 2), (50, 12), (10, 22)):
         largest = -np.sort(-features, axis=1)[:, :kept].sum(axis=1)
         for c in (1.0, -1.0):
@@ -299,10 +299,8 @@ def test_percentiles_take_one_copy_of_the_training_features(name, order):
     rng = np.random.default_rng(0)
     features = np.asarray(rng.random((20_000, 64), np.float32), order=order)
     before = features.copy()
-    train, head = (
-        FeatureSet(features, np.zeros((len(features), 2))),
-        Head(np.ones((2, 64)), np.zeros(2)),
-    )
+    train = FeatureSet(features, np.zeros((len(features), 2)))
+    head = Head(np.ones((2, 64)), np.zeros(2))
     detector = detectors.create(name)
     tracemalloc.start()
     detector.fit(train, head)
