@@ -1,9 +1,15 @@
 """Figures: arrays in, plotly figures out; one module for each."""
 
+from ncviz.figures.bands import Band, BandPanel, bands_over_epochs
 from ncviz.figures.curves import OperatingCurve, precision_recall, roc
+from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
+from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.near_far import Family, near_against_far
+from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
+from ncviz.figures.temperature import against_temperature
 from ncviz.figures.theme import Shown, themed
 from ncviz.figures.trade_off import Against, Track, trade_off
 from ncviz.figures.training import training_curves
@@ -11,19 +17,31 @@ from ncviz.figures.trends import Panel, RunTrend, Series, collapse_and_auroc, ov
 
 __all__ = [
     "Against",
+    "Band",
+    "BandPanel",
+    "Board",
+    "Column",
+    "Family",
     "OperatingCurve",
     "Order",
     "Panel",
+    "Reliable",
     "RunTrend",
     "Series",
     "Shown",
     "Track",
+    "against_temperature",
+    "bands_over_epochs",
     "class_lengths",
     "collapse_and_auroc",
     "cosine_histogram",
+    "differences",
     "gram_heatmaps",
+    "leaderboard",
+    "near_against_far",
     "over_epochs",
     "precision_recall",
+    "reliability_diagram",
     "roc",
     "score_distributions",
     "themed",

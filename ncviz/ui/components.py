@@ -136,6 +136,9 @@ def define(info: MetricInfo, value: str | None = None) -> None:
         st.caption(f":material/warning: {plain(info.caveat)}")
 
 
+_BETTER = {"detection": "with detection", "calibration": "with calibration"}
+
+
 def reading(info: MetricInfo) -> str:
     """Which way the metric moves, and its limit, in one sentence."""
     limit = plain(info.limit_text)
@@ -143,7 +146,7 @@ def reading(info: MetricInfo) -> str:
         return "Ranks nothing by itself."
     if info.direction == "limit":
         return f"Approaches {limit}."
-    better = "with detection" if info.group == "detection" else "with collapse"
+    better = _BETTER.get(info.group, "with collapse")
     verb = "Rises" if info.direction == "higher" else "Falls"
     return f"{verb} {better}" + (f", towards {limit}." if limit else ".")
 

@@ -45,4 +45,10 @@ TRADE_OFF = Page(
     ":material/balance:",
     "Does more collapse mean better detection and worse transfer, here?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF)
+LEADERBOARD = Page(
+    "pages/5_Leaderboard.py",
+    "Leaderboard",
+    ":material/leaderboard:",
+    "Which detector for which kind of unknown?",
+)
+PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, LEADERBOARD)
