@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
 EMBEDDINGS, TRADE_OFF = "pages/3_Embeddings.py", "pages/4_Trade-off.py"
-CHART_PAGES = (None, COLLAPSE, SCORES)
+LEADERBOARD = "pages/5_Leaderboard.py"
+CHART_PAGES = (None, COLLAPSE, SCORES, LEADERBOARD)
 PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF)
 SPEC_BUDGET = 350_000
 

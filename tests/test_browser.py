@@ -44,6 +44,7 @@ PAGES = {
     "/OOD_scores": "How well does this score tell known from unknown, and where would I cut?",
     "/Embeddings": "What does the network see?",
     "/Trade-off": "Does more collapse mean better detection and worse transfer, here?",
+    "/Leaderboard": "Which detector for which kind of unknown?",
 }
 MARKUP = "<img src=x onerror=alert(1)>"
 STRANGE = {"<b>bold": "near"}

@@ -14,17 +14,17 @@ ROW = 24
 """Height of a row in pixels."""
 _LONGEST = 16
 _GAP = 3
-# Ends of the colour scale, whose middle is neutral. Blue is always better: the scale is turned
-# round where higher is better. AUROC is worse than chance in orange; for the others, whose chance
-# level depends on the sets, neutral is the worst there is.
-_ENDS = {
-    "auroc": (0.0, 1.0),
-    "aupr_in": (-1.0, 1.0),
-    "aupr_out": (-1.0, 1.0),
-    "fpr95": (0.0, 2.0),
-    "fpr95_ood": (0.0, 2.0),
-    "detection_accuracy": (0.0, 1.0),
+# The value in the neutral middle of the colour scale: chance, or the worst there is where chance
+# depends on the sizes of the sets.
+_NEUTRAL = {
+    "auroc": 0.5,
+    "aupr_in": 0.0,
+    "aupr_out": 0.0,
+    "fpr95": 1.0,
+    "fpr95_ood": 1.0,
+    "detection_accuracy": 0.5,
 }
+_LEAST_REACH = 0.05
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def leaderboard(
     )
     sets = sum(not column.mean for column in board.columns)
     border = [grid.upright(sets - 0.5, width=1)] if sets < len(columns) else []
-    low, high = _ENDS[board.metric]
+    neutral, reach = _NEUTRAL[board.metric], _reach(board)
     layout = theme.layout(
         f"{theme.text(board.label)} of {len(labels)} detectors",
         shown,
@@ -117,8 +117,9 @@ def leaderboard(
         legend_rows=0,
         shapes=border,
         coloraxis={
-            "cmin": low,
-            "cmax": high,
+            "cmin": neutral - 2 * reach,
+            "cmax": neutral + 2 * reach,
+            # Blue is the better side.
             "reversescale": board.higher_is_better,
             "showscale": False,
         },
@@ -128,6 +129,8 @@ def leaderboard(
             "tickvals": columns,
             "ticktext": [_heading(column) for column in board.columns],
             "tickangle": 0,
+            "ticks": "",
+            "ticklabelstandoff": 4,
             "showgrid": False,
             "fixedrange": True,
         },
@@ -136,11 +139,22 @@ def leaderboard(
             "tickmode": "array",
             "tickvals": rows,
             "ticktext": [theme.text(label) for label in labels],
+            "ticks": "",
+            "ticklabelstandoff": 6,
             "showgrid": False,
             "fixedrange": True,
         },
     )
     return go.Figure([cells], layout | {"margin": {"t": 124, "b": 12, "l": 60, "r": 8}})
+
+
+def _reach(board: Board) -> float:
+    """How far the values are from neutral at most.
+
+    The colour scale reaches twice as far: on the shades of its outer halves no ink is easy to read.
+    """
+    distances = np.abs(board.values - _NEUTRAL[board.metric])
+    return float(np.max(distances, where=~np.isnan(distances), initial=_LEAST_REACH))
 
 
 def _heading(column: Column) -> str:

@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 
 from ncviz.figures import theme
 
+# How much of an axis a name covers.
+_WIDE, _HIGH = 0.2, 0.07
+
 
 @dataclass(frozen=True)
 class Family:
@@ -25,16 +28,18 @@ class Family:
 def near_against_far(
     families: Sequence[Family], *, label: str, higher_is_better: bool, shown: theme.Shown
 ) -> go.Figure:
-    """A point for each detector; those that no other beats on both kinds have their names.
+    """A point for each detector; those that no other beats on both kinds are larger, with names.
 
-    `label` is the metric. Equal on both kinds is the dotted line.
+    `label` is the metric. Equal on both kinds is the dotted line. Names that would cover others are
+    left out.
     """
     near = np.concatenate([family.near for family in families])
     far = np.concatenate([family.far for family in families])
     front = unbeaten(near, far, higher_is_better=higher_is_better)
     starts = np.cumsum([0, *(len(family.detectors) for family in families)])
+    named = _with_room(near, far, front)
     traces = [
-        _points(family, front[start : start + len(family.detectors)])
+        _points(family, *(each[start : start + len(family.detectors)] for each in (front, named)))
         for family, start in zip(families, starts[:-1], strict=True)
     ]
     low, high = np.nanmin(np.r_[near, far]), np.nanmax(np.r_[near, far])
@@ -62,7 +67,19 @@ def unbeaten(near: np.ndarray, far: np.ndarray, *, higher_is_better: bool) -> np
     return known & ~(as_good & better).any(axis=1)
 
 
-def _points(family: Family, named: np.ndarray) -> go.Scatter:
+def _with_room(near: np.ndarray, far: np.ndarray, front: np.ndarray) -> np.ndarray:
+    """(K,) which points of the front get their names, those at its ends first."""
+    across, up = (np.ptp(values[~np.isnan(values)]) or 1.0 for values in (near, far))
+    order = np.flatnonzero(front)[np.argsort(near[front], kind="stable")]
+    named = np.zeros(len(near), bool)
+    for at in (*order[:1], *order[-1:], *order[1:-1]):
+        close = named & (np.abs(near - near[at]) < _WIDE * across)
+        close &= np.abs(far - far[at]) < _HIGH * up
+        named[at] = not close.any()
+    return named
+
+
+def _points(family: Family, front: np.ndarray, named: np.ndarray) -> go.Scatter:
     names = [theme.text(name) for name in family.detectors]
     return go.Scatter(
         x=theme.float32(family.near),
@@ -74,8 +91,9 @@ def _points(family: Family, named: np.ndarray) -> go.Scatter:
         textposition="top center",
         marker={
             "symbol": family.style.symbol,
-            "size": 10,
+            "size": [13 if best else 8 for best in front],
             "color": family.style.colour,
+            "line": {"width": 0},
         },
         hovertemplate="%{hovertext}: near %{x:.3f}, far %{y:.3f}",
     )

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ncviz.figures import theme
 
-_SMALLEST, _LARGEST = 5, 22
+_SMALLEST, _LARGEST = 5, 16
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
 LEVEL = 0.05
+FIRST, SECOND = "AUROC, first", "AUROC, second"
 
 
 @dataclass(frozen=True)
@@ -129,19 +130,19 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
         column_config=_config(),
         alt="Difference in AUROC on each OOD set, with its interval and p-value",
     )
-    times = f"{len(tests)} sets are {len(tests)} chances" if len(tests) > 1 else "One set is one"
-    st.caption(
+    st.caption(_about_test(len(tests)))
+
+
+def _about_test(sets: int) -> str:
+    many = (
+        f"{sets} sets are {sets} chances for a difference to look real by luck, so the last column "
+        f"multiplies p by {sets} (Bonferroni). "
+    )
+    return (
         "DeLong's test on the same samples, two-sided. p: how often a difference at least this "
-        "large would come up if there were none. "
-        + (
-            f"{times} for one to look real by luck, so the last column multiplies p by "
-            f"{len(tests)} (Bonferroni). "
-            if len(tests) > 1
-            else ""
-        )
-        + "Choosing the pair after a look at the board adds more such chances, which no column "
-        "here corrects for. The test speaks about other test samples for these trained networks, "
-        "not about training again."
+        f"large would come up if there were none. {many if sets > 1 else ''}Choosing the pair "
+        "after a look at the board adds more such chances, which nothing here corrects for. The "
+        "test speaks about other test samples for these trained networks, not about training again."
     )
 
 
@@ -187,8 +188,8 @@ def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataF
         {
             "OOD set": name,
             "Kind": sets[name],
-            "First": test.first,
-            "Second": test.second,
+            FIRST: test.first,
+            SECOND: test.second,
             "Difference": test.difference,
             "Low": test.low,
             "High": test.high,
@@ -201,8 +202,7 @@ def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataF
 
 def _config() -> dict:
     config = {
-        name: st.column_config.NumberColumn(format="%.3f")
-        for name in ("First", "Second", "Difference")
+        name: st.column_config.NumberColumn(format="%.3f") for name in (FIRST, SECOND, "Difference")
     }
     config |= {
         name: st.column_config.NumberColumn(

@@ -18,6 +18,7 @@ from ncviz.figures import (
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
 from ncviz.ui import components, controls, detector
 from ncviz.ui.board import group_means
+from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
 _FIRST = ("energy", "knn", "vim", "energy_probe", "mahalanobis")
@@ -74,12 +75,13 @@ def _band(found: pd.DataFrame, name: str, chosen: list[str]) -> Band:
 
 def near_far(view: View, board: Board) -> None:
     """Each detector's mean on near sets against that on far ones."""
-    near, far = (_of_kind(board, kind) for kind in ("near", "far"))
+    near, far = (board.column(f"mean {kind}") for kind in ("near", "far"))
     if near is None or far is None:
         components.empty_state(
-            "This takes near and far OOD sets: "
-            + ("choose all OOD sets in the sidebar, " if _has_both(view) else "the run has one ")
-            + ("which are of both kinds." if _has_both(view) else "kind alone.")
+            "Choose all OOD sets in the sidebar: this compares near with far ones."
+            if len(set(view.run.ood_sets.values())) > 1
+            else f"{plain(view.run.name)} has OOD sets of one kind alone; this compares near with "
+            "far ones."
         )
         return
     names = [detector.family(name) for name in board.detectors]
@@ -95,18 +97,10 @@ def near_far(view: View, board: Board) -> None:
     components.chart(figure, key="board_kinds", alt=f"{board.label}, near against far OOD sets")
     better = "top right" if board.higher_is_better else "bottom left"
     st.caption(
-        f"The best are at the {better}. Named: those that no other detector beats on both kinds. "
-        "On the dotted line near and far sets are equally hard; point at the others for their "
-        "names."
+        f"The best are at the {better}. Large: those that no other detector beats on both kinds, "
+        "with their names where there is room; point at the others. On the dotted line near and "
+        "far sets are equally hard."
     )
-
-
-def _of_kind(board: Board, kind: str) -> int | None:
-    return board.column(f"mean {kind}")
-
-
-def _has_both(view: View) -> bool:
-    return len(set(view.run.ood_sets.values())) > 1
 
 
 def _style(position: int) -> Style:

@@ -141,9 +141,9 @@ def _heatmap(view: View, board: Board) -> None:
         alt=f"{board.label} of each detector on each OOD set",
     )
     better = "higher" if board.higher_is_better else "lower"
-    colours = "blue is better"
+    colours = "the bluer, the better"
     if board.metric == "auroc":
-        colours += ", orange worse than chance"
+        colours += ", orange is worse than chance"
     st.caption(
         f"{plain(board.label)}: {better} is better; {colours}. ★ best of its column. "
         "\\! AUROC below 0.5: OOD samples score higher than known ones more often than not. "
@@ -180,7 +180,7 @@ def _table(view: View, board: Board, *, intervals: bool) -> None:
         name: st.column_config.NumberColumn(format=formats.get(name, "%.3f"))
         for name in frame.select_dtypes(np.number)
     }
-    config["Detector"] = st.column_config.TextColumn(pinned=True)
+    config["Detector"] = st.column_config.TextColumn(pinned=True, width=150)
     st.dataframe(
         frame, hide_index=True, column_config=config, alt=f"{board.label} of each detector"
     )
