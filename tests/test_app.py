@@ -19,8 +19,8 @@ from ncviz.thresholds import calibration_half, choose
 ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
 EMBEDDINGS, TRADE_OFF = "pages/3_Embeddings.py", "pages/4_Trade-off.py"
-CHART_PAGES = (None, COLLAPSE, SCORES)
-UPLOAD = "pages/6_Upload.py"
+LEADERBOARD, UPLOAD = "pages/5_Leaderboard.py", "pages/6_Upload.py"
+CHART_PAGES = (None, COLLAPSE, SCORES, LEADERBOARD)
 PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF, UPLOAD)
 SPEC_BUDGET = 350_000
 

@@ -46,6 +46,7 @@ PAGES = {
     "/Embeddings": "What does the network see?",
     "/Trade-off": "Does more collapse mean better detection and worse transfer, here?",
     "/Upload": "Would the network know this image?",
+    "/Leaderboard": "Which detector for which kind of unknown?",
 }
 MARKUP = "<img src=x onerror=alert(1)>"
 STRANGE = {"<b>bold": "near"}

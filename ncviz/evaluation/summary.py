@@ -85,8 +85,8 @@ def _calibration_parts(epoch: Epoch) -> list[str]:
     row = table.iloc[0]
     return [
         "",
-        f"Confidence on {int(row['samples']):,} ID test samples: {row['confidence']:.4f} on average, "
-        f"accuracy {row['accuracy']:.4f}, calibration error (ECE) {row['ece']:.4f};",
+        f"Confidence on {int(row['samples']):,} ID test samples: {row['confidence']:.4f} on "
+        f"average, accuracy {row['accuracy']:.4f}, calibration error (ECE) {row['ece']:.4f};",
         f"scaled by a temperature of {row['temperature']:.3f}: calibration error "
         f"{row['ece_scaled']:.4f}.",
     ]

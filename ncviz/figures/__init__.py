@@ -1,10 +1,16 @@
 """Figures: arrays in, plotly figures out; one module for each."""
 
+from ncviz.figures.bands import Band, BandPanel, bands_over_epochs
 from ncviz.figures.curves import OperatingCurve, precision_recall, roc
+from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
+from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.near_far import Family, near_against_far
 from ncviz.figures.placed import placed_on_map
+from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
+from ncviz.figures.temperature import against_temperature
 from ncviz.figures.theme import Shown, themed
 from ncviz.figures.trade_off import Against, Track, trade_off
 from ncviz.figures.training import training_curves
@@ -13,23 +19,35 @@ from ncviz.figures.verdict import Moment, Strip, mark_image, score_strips, verdi
 
 __all__ = [
     "Against",
+    "Band",
+    "BandPanel",
+    "Board",
+    "Column",
+    "Family",
     "Moment",
     "OperatingCurve",
     "Order",
     "Panel",
+    "Reliable",
     "RunTrend",
     "Series",
     "Shown",
     "Strip",
     "Track",
+    "against_temperature",
+    "bands_over_epochs",
     "class_lengths",
     "collapse_and_auroc",
     "cosine_histogram",
+    "differences",
     "gram_heatmaps",
+    "leaderboard",
     "mark_image",
+    "near_against_far",
     "over_epochs",
     "placed_on_map",
     "precision_recall",
+    "reliability_diagram",
     "roc",
     "score_distributions",
     "score_strips",

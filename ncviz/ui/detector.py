@@ -60,6 +60,12 @@ def label(name: str) -> str:
     return info.label if info else name
 
 
+def family(name: str) -> str:
+    """What the detector `name` looks at, such as "logits"."""
+    info = _info(name)
+    return info.family if info else "unknown"
+
+
 def explain(name: str) -> None:
     """A button that opens formula, source and caveat of a detector that is known."""
     info = _info(name)

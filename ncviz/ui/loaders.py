@@ -61,7 +61,7 @@ def _keep(_load: Callable, _run: Run, what: str, path: str, mark: str, arguments
     return _load(_run, *arguments)
 
 
-def _kept(load: Callable) -> Callable:
+def kept(load: Callable) -> Callable:
     """Keep what `load(run, *arguments)` returns for as long as the run's files stay the same."""
 
     @wraps(load)
@@ -71,25 +71,25 @@ def _kept(load: Callable) -> Callable:
     return cached
 
 
-@_kept
+@kept
 def collapse_table(run: Run) -> pd.DataFrame:
     """Collapse metrics of all epochs: epoch, layer, metric, set, value."""
     return run.collapse()
 
 
-@_kept
+@kept
 def detection_table(run: Run) -> pd.DataFrame:
     """Detection metrics of all epochs: epoch, layer, detector, set, group, auroc, ..."""
     return run.detection()
 
 
-@_kept
+@kept
 def transfer_table(run: Run) -> pd.DataFrame:
     """Transfer errors of all epochs: epoch, layer, set, probe_error, ncm_error, ..."""
     return run.transfer()
 
 
-@_kept
+@kept
 def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
     """Metrics of a layer, one row for each evaluated epoch: epoch, layer, then values.
 
@@ -123,7 +123,7 @@ def is_sound(run: Run) -> bool:
     return True
 
 
-@_kept
+@kept
 def history(run: Run) -> pd.DataFrame:
     """One row for each epoch trained."""
     return run.history
@@ -148,7 +148,7 @@ class Geometry:
     samples: int
 
 
-@_kept
+@kept
 def geometry(run: Run, epoch: int, layer: str) -> Geometry:
     """Geometry of the class means; raises MissingDataError without statistics."""
     saved = run.epoch(epoch)
@@ -166,7 +166,7 @@ def geometry(run: Run, epoch: int, layer: str) -> Geometry:
     )
 
 
-@_kept
+@kept
 def class_order(run: Run, epoch: int, layer: str, kind: str) -> Order:
     """Classes by ``"name"``, by ``"cluster"`` or by ``"superclass"``."""
     if kind == "cluster":
@@ -179,13 +179,13 @@ def class_order(run: Run, epoch: int, layer: str, kind: str) -> Order:
     return Order(np.argsort(names, kind="stable"))
 
 
-@_kept
+@kept
 def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
     """(N,) scores of a set; ``"test"`` is the ID test set."""
     return _read_only(run.epoch(epoch).scores(detector, set_name, layer).astype(np.float64))
 
 
-@_kept
+@kept
 def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
     """(N,) bool, the half of a set's samples that thresholds are chosen on."""
     samples = run.epoch(epoch).features(set_name, run.layers[-1])
@@ -193,14 +193,14 @@ def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
     return _read_only(thresholds.calibration_half(labels))
 
 
-@_kept
+@kept
 def roc_curve(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> metrics.Curve:
     """ROC against one OOD set, thinned for drawing."""
     pair = (scores(run, epoch, layer, detector, name) for name in ("test", set_name))
     return metrics.thin(metrics.roc_curve(*pair), CURVE_POINTS)
 
 
-@_kept
+@kept
 def precision_recall_curve(
     run: Run, epoch: int, layer: str, detector: str, set_name: str, positive: str
 ) -> metrics.Curve:
@@ -235,7 +235,7 @@ class MapSeries:
         return int((self.sets == 0).sum())
 
 
-@_kept
+@kept
 def maps(run: Run) -> MapSeries | None:
     """The maps of encoder and projector over the epochs; None where no epoch has current ones."""
     layers = tuple(layer for layer in run.layers if layer in MAPPED_LAYERS) or run.layers[:1]
@@ -277,7 +277,7 @@ class PackedMaps:
     scored: bool
 
 
-@_kept
+@kept
 def packed_maps(run: Run, kind: str, detector: str | None, layer: str) -> PackedMaps:
     """One kind of map over all epochs, with NC1, predictions, and a detector's scores at `layer`.
 
@@ -305,7 +305,7 @@ def packed_maps(run: Run, kind: str, detector: str | None, layer: str) -> Packed
     return PackedMaps(*pack(frames), scored is not None)
 
 
-@_kept
+@kept
 def _predictions(run: Run) -> np.ndarray:
     """(E, N) class that the network gives to each mapped sample."""
 

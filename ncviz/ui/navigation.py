@@ -45,6 +45,12 @@ TRADE_OFF = Page(
     ":material/balance:",
     "Does more collapse mean better detection and worse transfer, here?",
 )
+LEADERBOARD = Page(
+    "pages/5_Leaderboard.py",
+    "Leaderboard",
+    ":material/leaderboard:",
+    "Which detector for which kind of unknown?",
+)
 UPLOAD = Page(
     "pages/6_Upload.py",
     "Upload",
@@ -57,4 +63,13 @@ REFERENCE = Page(
     ":material/menu_book:",
     "What does this number mean?",
 )
-PAGES = (OVERVIEW, NEURAL_COLLAPSE, OOD_SCORES, EMBEDDINGS, TRADE_OFF, UPLOAD, REFERENCE)
+PAGES = (
+    OVERVIEW,
+    NEURAL_COLLAPSE,
+    OOD_SCORES,
+    EMBEDDINGS,
+    TRADE_OFF,
+    LEADERBOARD,
+    UPLOAD,
+    REFERENCE,
+)

@@ -1,0 +1,203 @@
+"""Detectors against OOD sets as a table of coloured cells with the value in each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ncviz.figures import grid, theme
+
+ROW = 24
+"""Height of a row in pixels."""
+_LONGEST = 16
+_GAP = 3
+# The value in the neutral middle of the colour scale: chance, or the worst there is where chance
+# depends on the sizes of the sets.
+_NEUTRAL = {
+    "auroc": 0.5,
+    "aupr_in": 0.0,
+    "aupr_out": 0.0,
+    "fpr95": 1.0,
+    "fpr95_ood": 1.0,
+    "detection_accuracy": 0.5,
+}
+_LEAST_REACH = 0.05
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a board: an OOD set, or a mean over several; `group` stands below its name."""
+
+    title: str
+    group: str
+    mean: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """A metric of K detectors on C columns.
+
+    Attributes
+    ----------
+    metric, label : the metric as code writes it and as a page does
+    detectors : (K,) as code writes them, in the order of the rows
+    higher_is_better : which way the metric goes
+    values : (K, C), NaN where it was not measured
+    lows, highs : (K, C) ends of the 95 % intervals, NaN where there are none
+    aurocs : (K, C) the AUROC of the same cells
+    ranks : (K,) mean rank over the sets, 1 being the best
+    """
+
+    metric: str
+    label: str
+    higher_is_better: bool
+    detectors: tuple[str, ...]
+    columns: tuple[Column, ...]
+    values: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    aurocs: np.ndarray
+    ranks: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """(K, C) whether a cell is the best of its column; several may be equal."""
+        signed = self.values if self.higher_is_better else -self.values
+        tops = np.max(signed, axis=0, where=~np.isnan(signed), initial=-np.inf)
+        return signed == tops
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(K, C) whether the score ranks OOD above ID more often than not."""
+        return self.aurocs < 0.5
+
+    @property
+    def has_intervals(self) -> bool:
+        return bool(np.isfinite(self.lows).any())
+
+    def column(self, title: str) -> int | None:
+        """Position of the column `title`, None where there is none."""
+        titles = [column.title for column in self.columns]
+        return titles.index(title) if title in titles else None
+
+
+def leaderboard(
+    board: Board, labels: Sequence[str], families: Sequence[str], *, shown: theme.Shown
+) -> go.Figure:
+    """A row for each detector, the best on top; ★ is the best of a column, ! below chance.
+
+    Parameters
+    ----------
+    labels, families : (K,) of each detector, as a page writes them
+    """
+    rows, columns = list(range(len(labels))), list(range(len(board.columns)))
+    cells = go.Heatmap(
+        z=theme.float32(board.values),
+        x=columns,
+        y=rows,
+        text=_cells(board),
+        texttemplate="%{text}",
+        textfont={"size": 13},
+        hovertext=_hover(board, labels, families),
+        hovertemplate="%{hovertext}<extra></extra>",
+        coloraxis="coloraxis",
+        xgap=_GAP,
+        ygap=2,
+    )
+    sets = sum(not column.mean for column in board.columns)
+    border = [grid.upright(sets - 0.5, width=1)] if sets < len(columns) else []
+    neutral, reach = _NEUTRAL[board.metric], _reach(board)
+    layout = theme.layout(
+        f"{theme.text(board.label)} of {len(labels)} detectors",
+        shown,
+        height=80 + 44 + ROW * len(labels) + 12,
+        legend_rows=0,
+        shapes=border,
+        coloraxis={
+            "cmin": neutral - 2 * reach,
+            "cmax": neutral + 2 * reach,
+            # Blue is the better side.
+            "reversescale": board.higher_is_better,
+            "showscale": False,
+        },
+        xaxis={
+            "side": "top",
+            "tickmode": "array",
+            "tickvals": columns,
+            "ticktext": [_heading(column) for column in board.columns],
+            "tickangle": 0,
+            "ticks": "",
+            "ticklabelstandoff": 4,
+            "showgrid": False,
+            "fixedrange": True,
+        },
+        yaxis={
+            "autorange": "reversed",
+            "tickmode": "array",
+            "tickvals": rows,
+            "ticktext": [theme.text(label) for label in labels],
+            "ticks": "",
+            "ticklabelstandoff": 6,
+            "showgrid": False,
+            "fixedrange": True,
+        },
+    )
+    return go.Figure([cells], layout | {"margin": {"t": 124, "b": 12, "l": 60, "r": 8}})
+
+
+def _reach(board: Board) -> float:
+    """How far the values are from neutral at most.
+
+    The colour scale reaches twice as far: on the shades of its outer halves no ink is easy to read.
+    """
+    distances = np.abs(board.values - _NEUTRAL[board.metric])
+    return float(np.max(distances, where=~np.isnan(distances), initial=_LEAST_REACH))
+
+
+def _heading(column: Column) -> str:
+    title = column.title
+    if len(title) > _LONGEST:
+        title = f"{title[: _LONGEST - 1]}…"
+    title = theme.text(title)
+    return f"<b>{title}</b><br> " if column.mean else f"{title}<br><i>{column.group}</i>"
+
+
+def _cells(board: Board) -> list[list[str]]:
+    best, wrong = board.best, board.wrong
+    return [
+        [_cell(value, best[k, c], wrong[k, c]) for c, value in enumerate(row)]
+        for k, row in enumerate(board.values)
+    ]
+
+
+def _cell(value: float, best: bool, wrong: bool) -> str:
+    if np.isnan(value):
+        return ""
+    mark = "! " if wrong else ""
+    return f"<b>★ {mark}{value:.3f}</b>" if best else f"{mark}{value:.3f}"
+
+
+def _hover(board: Board, labels: Sequence[str], families: Sequence[str]) -> list[list[str]]:
+    return [
+        [
+            _words(board, k, c, f"{theme.text(labels[k])} (looks at {theme.text(families[k])})")
+            for c in range(len(board.columns))
+        ]
+        for k in range(len(labels))
+    ]
+
+
+def _words(board: Board, k: int, c: int, who: str) -> str:
+    value, low, high = (array[k, c] for array in (board.values, board.lows, board.highs))
+    column = board.columns[c]
+    where = theme.text(column.title) + ("" if column.mean else f" ({column.group})")
+    if np.isnan(value):
+        return f"{who}<br>{where}: not measured"
+    interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
+    words = f"{who}<br>{where}<br>{theme.text(board.label)} {value:.3f}{interval}"
+    if board.wrong[k, c]:
+        words += f"<br>AUROC {board.aurocs[k, c]:.3f}: worse than chance"
+    return words

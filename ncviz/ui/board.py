@@ -1,0 +1,117 @@
+"""From tables of results to the board of detectors and sets, and means over groups of sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from ncviz import metrics
+from ncviz.figures import Board, Column
+
+ENDS = ("low", "high")
+
+
+def group_means(
+    rows: pd.DataFrame, means: pd.DataFrame, metric: str, group: str = "all"
+) -> pd.DataFrame:
+    """Unweighted means over the sets of a group, by (detector, epoch): value, low, high.
+
+    A mean is NaN where one of the sets was not measured. Results of before there were intervals
+    get NaN as their ends.
+
+    Parameters
+    ----------
+    rows : detection metrics of one layer, a row for each detector, set and epoch
+    means : their means of the same layer, which hold the intervals
+    group : ``"near"``, ``"far"`` or ``"all"``
+    """
+    own = rows if group == "all" else rows[rows["group"] == group]
+    by_set = own.pivot(index=["detector", "epoch"], columns="set", values=metric)
+    found = by_set.mean(axis=1, skipna=False).to_frame("value")
+    given = means[means["group"] == group].set_index(["detector", "epoch"])
+    for end in ENDS:
+        name = f"{metric}_{end}"
+        found[end] = given[name].reindex(found.index) if name in given else np.nan
+    return found.astype(float)
+
+
+def make_board(
+    rows: pd.DataFrame, means: pd.DataFrame, metric: str, sets: Mapping[str, str]
+) -> Board:
+    """The board of one epoch and layer, best mean first.
+
+    Parameters
+    ----------
+    rows, means : as in `group_means`, of one epoch
+    sets : the OOD sets to show, each with its group; near ones come first
+    """
+    info = metrics.DEFINITIONS[metric]
+    higher = info.direction == "higher"
+    names = pd.Index(dict.fromkeys(rows["detector"]))
+    ordered = sorted(sets, key=lambda name: sets[name] != "near")
+    columns, tables = [], []
+    for name in ordered:
+        of_set = rows[rows["set"] == name].set_index("detector").reindex(names)
+        columns.append(Column(name, sets[name]))
+        tables.append(_cells(of_set, metric))
+    for group in _mean_groups(sets.values()):
+        own = group_means(rows, means, metric, group).droplevel("epoch").reindex(names)
+        auroc = group_means(rows, means, "auroc", group).droplevel("epoch").reindex(names)
+        columns.append(Column("mean" if group == "all" else f"mean {group}", group, mean=True))
+        tables.append(own.assign(auroc=auroc["value"]))
+    values, lows, highs, aurocs = (
+        np.column_stack([table[part] for table in tables]) for part in ("value", *ENDS, "auroc")
+    )
+    last = values[:, -1]
+    order = np.argsort(-last if higher else last, kind="stable")  # NaN comes last
+    ranks = metrics.ranks(values[:, : len(sets)], higher_is_better=higher)
+    return Board(
+        metric=metric,
+        label=info.label,
+        higher_is_better=higher,
+        detectors=tuple(names[order]),
+        columns=tuple(columns),
+        values=values[order],
+        lows=lows[order],
+        highs=highs[order],
+        aurocs=aurocs[order],
+        ranks=ranks[order],
+    )
+
+
+def _cells(of_set: pd.DataFrame, metric: str) -> pd.DataFrame:
+    ends = {end: of_set.get(f"{metric}_{end}", np.nan) for end in ENDS}
+    found = pd.DataFrame({"value": of_set[metric], **ends, "auroc": of_set["auroc"]})
+    return found.astype(float)
+
+
+def _mean_groups(groups: Iterable[str]) -> list[str]:
+    """Which means to show: none of a single set, and none twice."""
+    groups = list(groups)
+    kinds = [kind for kind in ("near", "far") if kind in groups]
+    if len(groups) < 2:
+        return []
+    return kinds if len(kinds) == 1 else [*kinds, "all"]
+
+
+def as_frame(
+    board: Board, labels: Mapping[str, str], families: Mapping[str, str], *, intervals: bool
+) -> pd.DataFrame:
+    """The board as a table of numbers, with the ends of intervals in columns of their own."""
+    frame = {
+        "Detector": [labels[name] for name in board.detectors],
+        "Family": [families[name] for name in board.detectors],
+        "Average rank": board.ranks,
+    }
+    for at, column in enumerate(board.columns):
+        frame[column.title] = board.values[:, at]
+        if intervals:
+            frame[f"{column.title} low"] = board.lows[:, at]
+            frame[f"{column.title} high"] = board.highs[:, at]
+    sets = [at for at, column in enumerate(board.columns) if not column.mean]
+    remarks = [", ".join(board.columns[at].title for at in sets if row[at]) for row in board.wrong]
+    if any(remarks):
+        frame["Worse than chance on"] = remarks
+    return pd.DataFrame(frame)

@@ -1,0 +1,133 @@
+"""A tab of the Leaderboard: how far confidence can be believed, and what temperature does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import streamlit as st
+
+from ncviz.figures import (
+    Panel,
+    Reliable,
+    Series,
+    Shown,
+    against_temperature,
+    over_epochs,
+    reliability_diagram,
+)
+from ncviz.figures.theme import ID_STYLE, Style, ood_style
+from ncviz.metrics import CALIBRATION_DEFINITIONS
+from ncviz.ui import board_loaders, components, detector
+from ncviz.ui.components import plain
+from ncviz.ui.view import View
+
+BEFORE, AFTER = ID_STYLE, ood_style(0)
+NAMES = {False: "as it is", True: "after scaling"}
+
+
+def show(view: View, sets: Iterable[str]) -> None:
+    """The tab: reliability and its history, and detectors of the logits against temperature."""
+    calibration = board_loaders.calibration_table(view.run)
+    temperature = board_loaders.temperature_table(view.run)
+    if calibration.empty and temperature.empty:
+        components.empty_state(
+            f"Calibration is not measured yet for {plain(view.run.name)}. Measure it with:",
+            components.commands(view.run.name)[-1],
+        )
+        return
+    last = view.run.layers[-1]
+    st.caption(
+        f"Of the network's own head, which sits on {plain(last)}, whatever layer is chosen. "
+        "Temperature scaling divides the logits by one number, so that confidence fits accuracy; "
+        "predictions stay the same."
+    )
+    shown = Shown(view.run.name, view.epoch, last)
+    left, right = st.columns(2)
+    with left:
+        _reliability(view, shown)
+    with right:
+        _against_temperature(temperature, calibration, shown, list(sets))
+    if len(calibration):
+        _over_epochs(calibration, shown)
+        with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
+            for info in CALIBRATION_DEFINITIONS.values():
+                components.define(info)
+
+
+def _reliability(view: View, shown: Shown) -> None:
+    bins = board_loaders.reliability_table(view.run, view.epoch)
+    if bins.empty:
+        components.empty_state(
+            f"Epoch {view.epoch} has no reliability diagram. Make it with:",
+            components.commands(view.run.name)[-1],
+        )
+        return
+    lines = [
+        Reliable(
+            NAMES[scaled],
+            *(own[part].to_numpy() for part in ("confidence", "accuracy", "count")),
+            style,
+        )
+        for scaled, style in ((False, BEFORE), (True, AFTER))
+        if len(own := bins[bins["scaled"] == scaled])
+    ]
+    components.chart(
+        reliability_diagram(lines, shown=shown),
+        key="reliability",
+        alt="Accuracy over confidence, before and after temperature scaling",
+    )
+    st.caption(
+        "A point is a bin of ID test samples, larger the more there are. Below the dotted line the "
+        "network is surer than it is right."
+    )
+
+
+def _against_temperature(
+    table: pd.DataFrame, calibration: pd.DataFrame, shown: Shown, sets: list[str]
+) -> None:
+    rows = table[(table["epoch"] == shown.epoch) & table["set"].isin(sets)]
+    if rows.empty:
+        components.empty_state(f"Epoch {shown.epoch} has no detectors at other temperatures.")
+        return
+    means = rows.groupby(["detector", "temperature"])["auroc"].mean()
+    lines = [
+        _line(means.loc[name], detector.label(name), position)
+        for position, name in enumerate(detector.in_order(rows["detector"]))
+    ]
+    fitted = calibration.loc[calibration["epoch"] == shown.epoch, "temperature"]
+    value = "AUROC" + (f", mean over {len(sets)} sets" if len(sets) > 1 else f" on {sets[0]}")
+    figure = against_temperature(
+        lines, value=value, fitted=float(fitted.iloc[0]) if len(fitted) else None, shown=shown
+    )
+    components.chart(figure, key="temperature", alt="AUROC of logit detectors against temperature")
+    marked = f"; dotted: {fitted.iloc[0]:.3g}, which fits the labels best" if len(fitted) else ""
+    st.caption(f"Dashed: 1, the logits as they are{marked}. MaxLogit does not depend on it.")
+
+
+def _line(means: pd.Series, name: str, position: int) -> Series:
+    style = _style(position)
+    return Series(name, means.index.to_numpy(), means.to_numpy(), style)
+
+
+def _style(position: int) -> Style:
+    return ood_style(position - 1) if position else ID_STYLE
+
+
+def _over_epochs(calibration: pd.DataFrame, shown: Shown) -> None:
+    epochs = calibration["epoch"].to_numpy()
+    series = [
+        Series(NAMES[scaled], epochs, calibration[name].to_numpy(float), style)
+        for name, scaled, style in (("ece", False, BEFORE), ("ece_scaled", True, AFTER))
+    ]
+    temperature = Series("", epochs, calibration["temperature"].to_numpy(float))
+    labels = (CALIBRATION_DEFINITIONS[name].label for name in ("ece", "temperature"))
+    panels = [
+        Panel(next(labels), tuple(series), 0.0),
+        Panel(next(labels), (temperature,), 1.0),
+    ]
+    components.chart(
+        over_epochs(panels, title="Calibration over epochs", shown=shown),
+        key="calibration",
+        alt="Calibration error and temperature over epochs",
+    )

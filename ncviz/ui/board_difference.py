@@ -1,0 +1,216 @@
+"""A tab of the Leaderboard: whether one score tells ID from OOD better than another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ncviz import metrics
+from ncviz.figures import Board, differences
+from ncviz.figures.theme import ood_style
+from ncviz.metrics import PairedTest
+from ncviz.store import Run
+from ncviz.ui import board_loaders, components, controls, detector, loaders
+from ncviz.ui.components import plain
+from ncviz.ui.view import View
+
+LEVEL = 0.05
+FIRST, SECOND = "AUROC, first", "AUROC, second"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A detector at one epoch and layer of a run."""
+
+    run: Run
+    epoch: int
+    layer: str
+    detector: str
+
+    def scores(self, set_name: str) -> np.ndarray:
+        return loaders.scores(self.run, self.epoch, self.layer, self.detector, set_name)
+
+
+def show(view: View, board: Board, sets: Mapping[str, str]) -> None:
+    """The tab: two scores, and the difference of their AUROCs on each set."""
+    left, right, place = st.columns(3)
+    names = detector.in_order(board.detectors)
+    with place:
+        other = _choose_run(view)
+    with left:
+        first = controls.choose(
+            "First score", names, key="first", default="energy", words=detector.label
+        )
+    epoch, layer = _place(view, other)
+    theirs = _scored(other, epoch, layer)
+    if not theirs:
+        components.empty_state(
+            f"{plain(other.name)} has no detection results at epoch {epoch}, layer {plain(layer)}. "
+            "Make them with:",
+            *components.commands(other.name),
+        )
+        return
+    with right:
+        default = "msp" if "msp" in theirs else next((n for n in theirs if n != first), theirs[0])
+        second = controls.choose(
+            "Second score", theirs, key="second", default=default, words=detector.label
+        )
+    one = Contender(view.run, view.epoch, view.layer, first)
+    two = Contender(other, epoch, layer, second)
+    if one == two:
+        components.empty_state("Choose two different scores, or the same of another run.")
+        return
+    shared = list(sets)
+    if other != view.run:
+        same = board_loaders.same_samples(view.run, other)
+        shared = [name for name in shared if name in same]
+    if not shared:
+        components.empty_state("The two runs share none of the OOD sets shown.")
+        return
+    _compare(view, one, two, {name: sets[name] for name in shared})
+
+
+def _choose_run(view: View) -> Run:
+    """The run of the second score: this, or one that scored the same samples."""
+    runs = {view.run.name: view.run}
+    for name, run in loaders.listing().runs.items():
+        if name not in runs and run.epochs and board_loaders.same_samples(view.run, run):
+            runs[name] = run
+    return runs[
+        controls.choose(
+            "Second score's run",
+            list(runs),
+            key="against",
+            help="Runs that scored the same test samples as this one; a paired test takes those.",
+        )
+    ]
+
+
+def _place(view: View, other: Run) -> tuple[int, str]:
+    """The epoch and layer of the other run that are closest to what the page shows."""
+    if other == view.run:
+        return view.epoch, view.layer
+    epoch = view.epoch if view.epoch in other.epochs else other.epochs[-1]
+    return epoch, view.layer if view.layer in other.layers else other.layers[-1]
+
+
+def _scored(run: Run, epoch: int, layer: str) -> list[str]:
+    table = loaders.detection_table(run)
+    here = table[(table["epoch"] == epoch) & (table["layer"] == layer)]
+    return detector.in_order(here["detector"])
+
+
+def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]) -> None:
+    tests = {
+        name: metrics.delong(
+            one.scores("test"), one.scores(name), two.scores("test"), two.scores(name)
+        )
+        for name in sets
+    }
+    labels = _names(one, two)
+    st.markdown(verdict(*(plain(label) for label in labels), tests))
+    found = tests.values()
+    order = list(view.run.ood_sets)
+    figure = differences(
+        list(tests),
+        *(np.array([getattr(t, part) for t in found]) for part in ("difference", "low", "high")),
+        title="Difference in AUROC",
+        axis="first better to the right of 0, second to the left",
+        styles=[ood_style(order.index(name)) for name in tests],
+        shown=f"{labels[0]} minus {labels[1]} · {view.shown}",
+    )
+    components.chart(figure, key="board_difference", alt="Difference in AUROC on each OOD set")
+    st.dataframe(
+        _frame(tests, sets),
+        hide_index=True,
+        column_config=_config(),
+        alt="Difference in AUROC on each OOD set, with its interval and p-value",
+    )
+    st.caption(_about_test(len(tests)))
+
+
+def _about_test(sets: int) -> str:
+    many = (
+        f"{sets} sets are {sets} chances for a difference to look real by luck, so the last column "
+        f"multiplies p by {sets} (Bonferroni). "
+    )
+    return (
+        "DeLong's test on the same samples, two-sided. p: how often a difference at least this "
+        f"large would come up if there were none. {many if sets > 1 else ''}Choosing the pair "
+        "after a look at the board adds more such chances, which nothing here corrects for. The "
+        "test speaks about other test samples for these trained networks, not about training again."
+    )
+
+
+def _names(one: Contender, two: Contender) -> tuple[str, str]:
+    names = detector.label(one.detector), detector.label(two.detector)
+    if one.run == two.run:
+        return names
+    return (
+        f"{names[0]} of {one.run.name}",
+        f"{names[1]} of {two.run.name} (epoch {two.epoch}, {two.layer})",
+    )
+
+
+def corrected(p_value: float, tests: int) -> float:
+    """The p-value after Bonferroni's correction for the number of tests."""
+    return min(1.0, p_value * tests)
+
+
+def verdict(first: str, second: str, tests: Mapping[str, PairedTest]) -> str:
+    """In one sentence, on which sets the difference is more than luck."""
+    sure = {
+        name: test for name, test in tests.items() if corrected(test.p_value, len(tests)) < LEVEL
+    }
+    better = [plain(name) for name, test in sure.items() if test.difference > 0]
+    worse = [plain(name) for name, test in sure.items() if test.difference < 0]
+    if not sure:
+        return (
+            f"These samples cannot tell **{first}** and **{second}** apart on any set: every "
+            f"difference could be luck (corrected p of {LEVEL} or more)."
+        )
+    parts = [f"better than **{second}** on {', '.join(better)}"] if better else []
+    parts += [f"worse than **{second}** on {', '.join(worse)}"] if worse else []
+    rest = len(tests) - len(sure)
+    end = f"; on the other {rest} the difference could be luck" if rest else ""
+    return (
+        f"**{first}** is {' and '.join(parts)} by more than luck explains "
+        f"(corrected p below {LEVEL}){end}."
+    )
+
+
+def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "OOD set": name,
+            "Kind": sets[name],
+            FIRST: test.first,
+            SECOND: test.second,
+            "Difference": test.difference,
+            "Low": test.low,
+            "High": test.high,
+            "p": test.p_value,
+            "p, corrected": corrected(test.p_value, len(tests)),
+        }
+        for name, test in tests.items()
+    )
+
+
+def _config() -> dict:
+    config = {
+        name: st.column_config.NumberColumn(format="%.3f") for name in (FIRST, SECOND, "Difference")
+    }
+    config |= {
+        name: st.column_config.NumberColumn(
+            format="%.3f", help="End of the 95 % interval of the difference."
+        )
+        for name in ("Low", "High")
+    }
+    # Tiny p-values would all be written as 0.
+    return config | {
+        name: st.column_config.NumberColumn(format="%.2g") for name in ("p", "p, corrected")
+    }

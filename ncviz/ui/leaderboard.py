@@ -1,0 +1,225 @@
+"""Leaderboard: every detector on every OOD set, its means over near and far ones, and more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ncviz.figures import Board, leaderboard
+from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS
+from ncviz.ui import (
+    board_calibration,
+    board_difference,
+    board_loaders,
+    board_trends,
+    components,
+    controls,
+    detector,
+    loaders,
+    shell,
+)
+from ncviz.ui.board import as_frame, make_board
+from ncviz.ui.components import plain
+from ncviz.ui.view import View
+
+KINDS = ("all", "near", "far")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the page alone needs from the sidebar.
+
+    Attributes
+    ----------
+    rows, means : results of the layer over all epochs, of the chosen families and sets
+    sets : the OOD sets shown, each with its group
+    """
+
+    metric: str
+    rows: pd.DataFrame
+    means: pd.DataFrame
+    sets: Mapping[str, str]
+    intervals: bool
+
+
+def body(view: View) -> None:
+    """The page below its title."""
+    table = loaders.detection_table(view.run)
+    table = table[table["layer"] == view.layer]
+    here = table[table["epoch"] == view.epoch]
+    if here.empty:
+        components.empty_state(
+            f"Epoch {view.epoch} of {plain(view.run.name)} has no detection results at layer "
+            f"{plain(view.layer)}. Make them with:",
+            *components.commands(view.run.name),
+        )
+        return
+    with st.sidebar:
+        choice = _choose(view, table, here)
+    rows = choice.rows[choice.rows["epoch"] == view.epoch]
+    means = choice.means[choice.means["epoch"] == view.epoch]
+    board = make_board(rows, means, choice.metric, choice.sets)
+    components.provenance(
+        str(view.shown),
+        f"{len(board.detectors)} detectors",
+        f"{int(rows['id_samples'].iloc[0]):,} ID test samples",
+        f"{len(choice.sets)} OOD set{'s' * (len(choice.sets) > 1)}",
+        "written by scripts/evaluate.py",
+    )
+    with shell.readable_errors():
+        _explain_layer(view)
+        _heatmap(view, board)
+    with shell.readable_errors():
+        _table(view, board, intervals=choice.intervals)
+    _tabs(view, choice, board)
+
+
+def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
+    measured = [name for name in INTERVAL_METRICS if name in here]
+    labels = {DEFINITIONS[name].label: name for name in measured}
+    metric = labels[controls.choose("Metric", list(labels), key="metric")]
+    families = {name: detector.family(name) for name in detector.in_order(table["detector"])}
+    present = set(here["detector"])
+    chosen = controls.choose_several(
+        "Families",
+        sorted({family for name, family in families.items() if name in present}),
+        key="families",
+        help="What detectors look at. Without a choice all are shown.",
+        placeholder="All families",
+    )
+    sets = {name: group for name, group in view.run.ood_sets.items() if name in set(here["set"])}
+    groups = set(sets.values())
+    kind = KINDS[0]
+    if len(groups) > 1:
+        kind = controls.switch(
+            "OOD sets",
+            KINDS,
+            key="kind",
+            help="near: classes of the same kind as the known ones. far: something else "
+            "altogether.",
+        )
+    if kind != KINDS[0]:
+        sets = {name: group for name, group in sets.items() if group == kind}
+    intervals = False
+    if f"{metric}_low" in here:
+        words = controls.switch(
+            "Intervals in the table",
+            ("off", "on"),
+            key="intervals",
+            help="on: two more columns for each set, the ends of the 95 % interval.",
+        )
+        intervals = words == "on"
+    shown = [name for name, family in families.items() if not chosen or family in chosen]
+    means = board_loaders.means_table(view.run)
+    means = means[(means["layer"] == view.layer) & means["detector"].isin(shown)]
+    rows = table[table["detector"].isin(shown) & table["set"].isin(list(sets))]
+    # In the registry's order, so that equal means are not in that of the file.
+    rows = rows.sort_values("detector", key=lambda names: names.map(shown.index), kind="stable")
+    return Choice(metric, rows, means, sets, intervals)
+
+
+def _explain_layer(view: View) -> None:
+    if not board_loaders.has_head(view.run, view.epoch, view.layer):
+        st.markdown(
+            f":material/info: {plain(view.layer)} has no classifier of its own, so it has no "
+            "logits: here are only detectors that look at features alone"
+            f", and the energy of a linear probe. The network's head sits on "
+            f"{plain(view.run.layers[-1])}."
+        )
+
+
+def _heatmap(view: View, board: Board) -> None:
+    labels = [detector.label(name) for name in board.detectors]
+    families = [detector.family(name) for name in board.detectors]
+    components.chart(
+        leaderboard(board, labels, families, shown=view.shown),
+        key="board",
+        alt=f"{board.label} of each detector on each OOD set",
+    )
+    better = "higher" if board.higher_is_better else "lower"
+    colours = "the bluer, the better"
+    if board.metric == "auroc":
+        colours += ", orange is worse than chance"
+    st.caption(
+        f"{plain(board.label)}: {better} is better; {colours}. ★ best of its column. "
+        "\\! AUROC below 0.5: OOD samples score higher than known ones more often than not. "
+        f"Rows are ordered by the last column. {_about_numbers(board)}"
+    )
+    with st.popover(f"What is {plain(board.label)}?", icon=":material/help:", width="content"):
+        components.define(DEFINITIONS[board.metric])
+
+
+def _about_numbers(board: Board) -> str:
+    parts = []
+    if board.has_intervals:
+        parts.append(
+            "Intervals (point at a cell) hold 95 % of the results when ID and OOD test samples "
+            "are drawn anew 200 times; they say nothing about training with another seed."
+        )
+    else:
+        parts.append("These results were written without intervals; scripts/evaluate.py adds them.")
+    if any(column.mean for column in board.columns):
+        parts.append("In means every set counts the same, however many samples it has.")
+    parts.append(
+        "Average rank: a detector's place among those shown, 1 being the best, averaged over sets."
+    )
+    return " ".join(parts)
+
+
+def _table(view: View, board: Board, *, intervals: bool) -> None:
+    st.subheader("The same as a table", anchor=False)
+    labels = {name: detector.label(name) for name in board.detectors}
+    families = {name: detector.family(name) for name in board.detectors}
+    frame = as_frame(board, labels, families, intervals=intervals)
+    formats = {"Average rank": "%.1f"}
+    config = {
+        name: st.column_config.NumberColumn(format=formats.get(name, "%.3f"))
+        for name in frame.select_dtypes(np.number)
+    }
+    config["Detector"] = st.column_config.TextColumn(pinned=True, width=150)
+    st.dataframe(
+        frame, hide_index=True, column_config=config, alt=f"{board.label} of each detector"
+    )
+    whole = as_frame(board, labels, families, intervals=board.has_intervals)
+    for position, (name, value) in enumerate(
+        (("Run", view.run.name), ("Epoch", view.epoch), ("Layer", view.layer))
+    ):
+        whole.insert(position, name, value)
+    whole.insert(3, "Metric", board.label)
+    st.download_button(
+        "Download as CSV",
+        whole.to_csv(index=False).encode(),
+        file_name=f"{view.run.name}-{view.epoch:04d}-{view.layer}-{board.metric}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="_board_csv",
+    )
+
+
+def _tabs(view: View, choice: Choice, board: Board) -> None:
+    tabs = st.tabs(
+        [
+            "Over epochs",
+            "Near against far",
+            "Is the difference real?",
+            "Temperature and calibration",
+        ],
+        key="tab",
+        on_change="rerun",
+        bind="query-params",
+    )
+    contents = (
+        lambda: board_trends.over_epochs(view, board, choice.rows, choice.means, choice.sets),
+        lambda: board_trends.near_far(view, board),
+        lambda: board_difference.show(view, board, choice.sets),
+        lambda: board_calibration.show(view, choice.sets),
+    )
+    for tab, draw in zip(tabs, contents, strict=True):
+        if tab.open:
+            with tab, shell.readable_errors():
+                draw()
