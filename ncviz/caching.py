@@ -14,6 +14,10 @@ from ncviz.transfer import fit_head
 PROBE_SAMPLES = 10_000
 """most training samples that a linear probe is fitted to, each class in proportion"""
 
+_LARGEST = float(np.finfo(np.float16).max)
+# Below, values of a thousandth of the largest would lose digits, and tiny features all of them.
+_SMALLEST = 1024 * float(np.finfo(np.float16).tiny)
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -78,6 +82,7 @@ def fit_probes(
 
 def halve(array: np.ndarray) -> np.ndarray:
     """A float32 array in float16 where its range is wide enough; any other as it is."""
-    if array.dtype != np.float32 or np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+    largest = np.abs(array).max(initial=0)
+    if array.dtype != np.float32 or not (largest == 0 or _SMALLEST <= largest <= _LARGEST):
         return array
     return array.astype(np.float16)

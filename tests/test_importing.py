@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from test_app import PAGES, healthy, open_app  # noqa: F401 - a fixture
 
 from ncviz.arrays import ClassStatistics
-from ncviz.caching import Sizes
+from ncviz.caching import Sizes, halve
 from ncviz.errors import NcvizError
 from ncviz.evaluation import evaluate
 from ncviz.importing import import_features
@@ -224,7 +224,7 @@ MISTAKES = {
     "objects": (change("test", "labels", lambda a: a.astype(object)), r"pickled Python objects"),
     "width": (
         change("far/noise", "features", lambda a: a[:, 1:]),
-        r"noise\.npz has 5 features .* train\.npz has 6",
+        r"noise\.npz has 5 features .*train\.npz has 6",
     ),
     "classes": (
         change("far/noise", "logits", lambda a: a[:, 1:]),
@@ -323,3 +323,14 @@ def test_a_missing_source_and_bad_names(arrays, tmp_path):
     for name in ("a/b", "noise"):
         with pytest.raises(NcvizError, match="cannot be the name"):
             import_features(source, tmp_path / "mine", id_set=name)
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"),
+    [(1e-9, np.float32), (1e-2, np.float32), (1, np.float16), (6e4, np.float16), (1e5, np.float32)],
+)
+def test_features_are_halved_where_that_keeps_their_digits(scale, kind):
+    features = np.float32(scale) * np.array([[1, -0.5], [1e-3, 0]], np.float32)
+    kept = halve(features)
+    assert kept.dtype == kind
+    np.testing.assert_allclose(kept.astype(np.float32), features, rtol=1e-3)
