@@ -18,6 +18,7 @@ from ncviz.arrays import ClassStatistics
 from ncviz.caching import Sizes, halve
 from ncviz.errors import NcvizError
 from ncviz.evaluation import evaluate
+from ncviz.extraction import extract
 from ncviz.importing import import_features
 from ncviz.importing.formats import FORMATS
 from ncviz.store import open_run
@@ -165,6 +166,12 @@ def test_every_page_opens(page, without, arrays, tmp_path, open_app):  # noqa: F
     evaluate([run], progress=False)
     add_maps(open_run(run.path))
     healthy(open_app(tmp_path / "runs", page))
+
+
+def test_there_is_no_network_to_extract_from(arrays, tmp_path):
+    run = import_features(write_export(tmp_path / "source", arrays), tmp_path / "mine")
+    with pytest.raises(NcvizError, match=r"imported as features.*adopt\.py"):
+        extract(run, ood=[], progress=False)
 
 
 def test_the_script_says_what_comes_next(arrays, tmp_path):
