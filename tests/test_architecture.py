@@ -21,7 +21,7 @@ SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "thresholds", "transfer")
 }
 SCREEN = SCIENCE | {"store", "figures"}
-BATCH = SCIENCE | {"store", "data", "inference", "models"}
+BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
 ALLOWED = {
     "errors": set(),
     "definitions": {"errors"},
@@ -37,7 +37,9 @@ ALLOWED = {
     "thresholds": BASE | {"metrics"},
     "correlation": BASE,
     "transfer": BASE,
+    "caching": BASE | {"transfer"},
     "store": BASE | {"detectors"},
+    "importing": BASE | {"caching", "data", "store"},
     "data": {"errors"},
     "models": {"errors", "projector"},
     "inference": BASE | {"detectors", "thresholds", "store", "data", "models"},
@@ -50,7 +52,10 @@ ALLOWED = {
 }
 # The Upload page alone runs a network.
 MAY_INFER = re.compile(r"ui/upload.*\.py")
-WITHOUT_TORCH = {*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"}
+WITHOUT_TORCH = {
+    *(*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"),
+    *("caching", "importing"),
+}
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 
 
@@ -113,7 +118,9 @@ def test_torch_is_not_imported_where_numbers_and_pages_are_made():
             assert not names & {"torch", "torchvision"}, path
 
 
-@pytest.mark.parametrize("module", ["ncviz", "ncviz.data", "ncviz.ui", "ncviz.figures"])
+@pytest.mark.parametrize(
+    "module", ["ncviz", "ncviz.data", "ncviz.importing", "ncviz.ui", "ncviz.figures"]
+)
 def test_importing_does_not_load_torch(module):
     code = f"import {module}, sys; assert 'torch' not in sys.modules"
     done = subprocess.run(

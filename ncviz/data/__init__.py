@@ -14,7 +14,7 @@ from ncviz.data.catalogue import (
     suites,
 )
 from ncviz.data.images import ImageSet, to_rgb
-from ncviz.data.loading import load, open_image
+from ncviz.data.loading import load, open_image, require_classes, superclasses_of
 from ncviz.data.transform import Transform, channel_mean_std, decode, decoded_bytes
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "names",
     "ood_group",
     "open_image",
+    "require_classes",
     "suite",
     "suites",
+    "superclasses_of",
     "to_rgb",
 ]

@@ -18,7 +18,7 @@ from ncviz.data.images import (
     without_corrupt,
 )
 from ncviz.data.sources import missing_split
-from ncviz.errors import MissingDataError
+from ncviz.errors import InvalidOptionError, MissingDataError
 
 
 def load(
@@ -85,3 +85,27 @@ def open_image(name: str, split: str, key: str, *, root: Path | str | None = Non
     if key not in images.keys:
         raise MissingDataError(f"Data set '{images.full_name}' has no image '{key}'.")
     return images.image(images.keys.index(key))
+
+
+def require_classes(train_set: ImageSet, test_set: ImageSet) -> None:
+    """Raise InvalidOptionError unless both splits have the same two or more classes."""
+    if train_set.classes != test_set.classes:
+        different = sorted(set(train_set.classes) ^ set(test_set.classes))
+        raise InvalidOptionError(
+            f"{train_set.full_name} and {test_set.full_name} have different classes"
+            + (f": only one of them has '{different[0]}'." if different else " or another order.")
+        )
+    if len(train_set.classes) < 2:
+        raise InvalidOptionError(
+            f"{train_set.full_name} has the class '{train_set.classes[0]}' alone; a classifier "
+            "needs two or more."
+        )
+
+
+def superclasses_of(images: ImageSet, root: Path | None = None) -> list[str] | None:
+    """The superclass of each class of a set, or None where the catalogue knows none."""
+    known = describe(images.name, root=root).superclasses
+    # A folder that stands in for a data set of the catalogue may name its classes otherwise.
+    if known is None or not set(images.classes) <= known.keys():
+        return None
+    return [known[name] for name in images.classes]

@@ -1,7 +1,17 @@
 """Extraction: what every saved epoch of a run sees, written to its folder."""
 
-from ncviz.extraction.extract import Sizes, extract
+from ncviz.caching import Sizes, stratified_sample
+from ncviz.extraction.adopt import adopt, weights_by_epoch
+from ncviz.extraction.extract import extract
 from ncviz.extraction.measure_transfer import measure_transfer
-from ncviz.extraction.sampling import sample_table, stratified_sample
+from ncviz.extraction.sampling import sample_table
 
-__all__ = ["Sizes", "extract", "measure_transfer", "sample_table", "stratified_sample"]
+__all__ = [
+    "Sizes",
+    "adopt",
+    "extract",
+    "measure_transfer",
+    "sample_table",
+    "stratified_sample",
+    "weights_by_epoch",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,15 @@ import torch
 from tqdm import tqdm
 
 from ncviz import data, detectors
-from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
+from ncviz.arrays import ClassStatistics, require_finite
+from ncviz.caching import PROBE_SAMPLES, Sizes, fit_probes, halve, stratified_sample
 from ncviz.errors import (
     CorruptFileError,
-    InvalidArrayError,
     InvalidOptionError,
     MissingDataError,
 )
 from ncviz.extraction.partners import choose_ood_sets
-from ncviz.extraction.sampling import only, require_same_images, sample_table, stratified_sample
+from ncviz.extraction.sampling import only, require_same_images, sample_table
 from ncviz.inference import (
     Pixels,
     choose_device,
@@ -32,29 +31,8 @@ from ncviz.inference import (
     transform_of,
 )
 from ncviz.store import Epoch, Run, write
-from ncviz.transfer import fit_head
-
-PROBE_SAMPLES = 10_000
-"""most training samples that a linear probe is fitted to, each class in proportion"""
 
 Batches = Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many samples are cached of a set that is extracted for the first time; None for all."""
-
-    train_samples: int | None = 1000
-    """of the training set, whose statistics always cover every image"""
-    test_samples: int | None = 1500
-    """of the test set"""
-    ood_samples: int | None = 400
-    """of each OOD set"""
-
-    def __post_init__(self) -> None:
-        for name, size in asdict(self).items():
-            if size is not None and size < 1:
-                raise InvalidOptionError(f"{name} is {size}; it must be at least 1, or None.")
 
 
 def extract(
@@ -163,6 +141,11 @@ def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
     if epochs is not None:
         return [run.epoch(number) for number in sorted(set(epochs))]
     chosen = [epoch for epoch in map(run.epoch, run.epochs) if epoch.has_weights]
+    if not chosen and run.recipe["name"] == "imported":
+        raise MissingDataError(
+            f"Run {run.name} was imported as features, without a network to show images to. Export "
+            "more features and import them anew, or bring the weights: python scripts/adopt.py NAME"
+        )
     if not chosen:
         raise MissingDataError(
             f"Run {run.name} has no saved epoch with weights. Let it train further, or train it "
@@ -244,24 +227,11 @@ def _extract_training_set(
             empty = ClassStatistics.empty(classes, features.shape[1])
             statistics.setdefault(layer, empty).update(features, own)
     sources = epoch.feature_sources(name)
-    write.save_probes(epoch, _fit_probes(probed.arrays(), classes), epoch.probe_sources())
+    learned = probed.arrays()
+    probes = fit_probes(learned, learned.pop("labels"), classes)
+    write.save_probes(epoch, probes, epoch.probe_sources())
     write.save_statistics(epoch, statistics, sources)
     write.save_features(epoch, name, cached.halved(), sources)
-
-
-def _fit_probes(arrays: dict[str, np.ndarray], classes: int) -> dict[str, Head]:
-    labels = arrays.pop("labels")
-    logits = np.empty((len(labels), 0), np.float32)
-    probes = {}
-    for layer, features in arrays.items():
-        try:
-            probe = fit_head(FeatureSet(features, logits, labels), classes)
-        except InvalidArrayError:
-            # A class too small to learn from leaves the layer without a probe, not the run
-            # without features.
-            continue
-        probes[layer] = Head(probe.weight.astype(np.float32), probe.bias.astype(np.float32))
-    return probes
 
 
 class _Kept:
@@ -294,10 +264,4 @@ class _Kept:
 
     def halved(self) -> dict[str, np.ndarray]:
         """The same, features in float16 where its range is wide enough."""
-        return {name: _halve(array) for name, array in self.arrays().items()}
-
-
-def _halve(array: np.ndarray) -> np.ndarray:
-    if array.dtype != np.float32 or np.abs(array).max(initial=0) > np.finfo(np.float16).max:
-        return array
-    return array.astype(np.float16)
+        return {name: halve(array) for name, array in self.arrays().items()}

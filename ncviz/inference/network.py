@@ -12,7 +12,7 @@ from torch import Tensor
 from ncviz.data import Transform
 from ncviz.errors import CorruptFileError, InvalidOptionError, NcvizError
 from ncviz.inference.pixels import Pixels, normalise, split_evenly
-from ncviz.models import ModelSpec, Network, Outputs, build
+from ncviz.models import ModelSpec, Network, Outputs, Wrapped, build, build_architecture
 from ncviz.store import Epoch, Run
 
 
@@ -31,25 +31,36 @@ def model_spec(run: Run) -> ModelSpec:
 
 def stage_names(run: Run) -> tuple[str, ...]:
     """The layers that the run's backbone has before its encoder: stage1, stage2, ..."""
-    return model_spec(run).stages
+    return model_spec(run).stages if _architecture(run) is None else _build(run).stages
 
 
-def load_network(epoch: Epoch, device: torch.device) -> Network:
+def _architecture(run: Run) -> str | None:
+    """The name under which the run's user has registered its network; None for one of ncviz."""
+    model = run.recipe.get("model")
+    name = model.get("architecture") if isinstance(model, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _build(run: Run) -> Network | Wrapped:
+    sizes = {"classes": len(run.classes), "image_size": transform_of(run).size}
+    name = _architecture(run)
+    if name is not None:
+        return build_architecture(name, **sizes)
+    return build(model_spec(run), **sizes, load_pretrained=False)
+
+
+def load_network(epoch: Epoch, device: torch.device) -> Network | Wrapped:
     """The network as it was at `epoch`, in float32 and in evaluation mode.
 
     Raises
     ------
     MissingDataError : the epoch's weights were not kept.
     CorruptFileError : they do not fit the network that the run's description names.
+    UnknownNameError : nobody has registered the architecture that it names.
     """
     run = epoch.run
     weights = {name: torch.from_numpy(array) for name, array in epoch.weights().items()}
-    network = build(
-        model_spec(run),
-        classes=len(run.classes),
-        image_size=transform_of(run).size,
-        load_pretrained=False,
-    )
+    network = _build(run)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -74,7 +85,7 @@ def transform_of(run: Run) -> Transform:
 
 @torch.inference_mode()
 def forward(
-    network: Network, pixels: Pixels, device: torch.device, *, batch_size: int = 500
+    network: Network | Wrapped, pixels: Pixels, device: torch.device, *, batch_size: int = 500
 ) -> Iterator[tuple[Outputs, Tensor]]:
     """Outputs and labels (B,) of `pixels`, in order, in float32, batch by batch."""
     for batch, labels in pixels.batches(split_evenly(np.arange(len(pixels)), batch_size)):

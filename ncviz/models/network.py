@@ -75,7 +75,7 @@ class ModelSpec:
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the layers inside the backbone, the pooled outputs before the encoder's."""
-        return tuple(map(_stage, range(1, _OTHERS.get(self.backbone, ResNet).stages)))
+        return tuple(map(stage_name, range(1, _OTHERS.get(self.backbone, ResNet).stages)))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -94,12 +94,13 @@ class Outputs(NamedTuple):
     @property
     def layers(self) -> dict[str, Tensor]:
         """Features (B, D) by layer name from stage1 on, the one under the head last."""
-        stages = {_stage(number): each for number, each in enumerate(self.stages, start=1)}
+        stages = {stage_name(number): each for number, each in enumerate(self.stages, start=1)}
         layers = {**stages, "encoder": self.encoder, "projector": self.projector}
         return {name: features for name, features in layers.items() if features is not None}
 
 
-def _stage(number: int) -> str:
+def stage_name(number: int) -> str:
+    """The name of the layer that stage `number` of a backbone, counted from 1, puts out."""
     return f"stage{number}"
 
 

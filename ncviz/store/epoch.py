@@ -291,6 +291,8 @@ class Epoch(EpochFiles):
             raise MissingDataError(self._no_head(layer))
 
     def _no_head(self, layer: str) -> str:
+        if layer == self.run.layers[-1]:
+            return f"Run {self.run.name} was imported without the classifier on its {layer}."
         return (
             f"The {layer} of run {self.run.name} has no classifier of its own; "
             f"the network's sits on the {self.run.layers[-1]}."

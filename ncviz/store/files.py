@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,13 @@ from pyarrow import csv
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ncviz.errors import CorruptFileError, MissingDataError, NcvizError, StorageError
+from ncviz.errors import (
+    CorruptFileError,
+    InvalidOptionError,
+    MissingDataError,
+    NcvizError,
+    StorageError,
+)
 
 FINGERPRINT = "fingerprint"
 SOURCES = "sources"
@@ -95,6 +102,23 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder of the same name, which becomes `folder` when the block has ended well.
+
+    Raises InvalidOptionError if `folder` exists, StorageError if the disk refuses; nothing is left
+    of a block that failed.
+    """
+    if folder.exists():
+        raise InvalidOptionError(f"{folder} exists already. Choose another name, or remove it.")
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
+            new = Path(part) / folder.name
+            yield new
+            new.replace(folder)
 
 
 def _remove_left_over(path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ncviz.errors import InvalidOptionError
 from ncviz.store import files, layout
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run, open_run
@@ -29,17 +27,11 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     UnknownNameError : an epoch in `weights` was not saved.
     StorageError : the disk refused; nothing is left in `folder`.
     """
-    if folder.exists():
-        raise InvalidOptionError(f"{folder} exists already. Choose another folder, or remove it.")
     kept = [run.epoch(number) for number in weights]
-    with files.storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
-            copy = Path(part) / folder.name
-            shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
-            for epoch in kept:
-                _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
-            copy.replace(folder)
+    with files.new_folder(folder) as copy:
+        shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
+        for epoch in kept:
+            _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
     return open_run(folder)
 
 

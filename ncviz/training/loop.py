@@ -21,7 +21,7 @@ from ncviz.store import Run, run_folder, write
 from ncviz.training.augment import augment
 from ncviz.training.losses import nearest_neighbour_entropy
 from ncviz.training.recipes import Recipe, saved_epochs
-from ncviz.training.start import describe, open_or_create, require_classes, state_to_resume
+from ncviz.training.start import describe, open_or_create, state_to_resume
 from ncviz.training.state import History, capture, restore, to_arrays
 
 
@@ -59,7 +59,7 @@ def train(
         "progress": progress,
     }
     train_set, test_set = (data.load(recipe.data, split, **load) for split in ("train", "test"))
-    require_classes(train_set, test_set)
+    data.require_classes(train_set, test_set)
     transform = data.Transform(size=recipe.image_size, mean=recipe.mean, std=recipe.std)
     description = describe(recipe, train_set, test_set, transform, data_root)
     run = open_or_create(folder, description, resume=resume)

@@ -15,21 +15,6 @@ from ncviz.store import Run, holds_run, open_run, write
 from ncviz.training.recipes import Recipe
 
 
-def require_classes(train_set: data.ImageSet, test_set: data.ImageSet) -> None:
-    """Raise InvalidOptionError unless both splits have the same two or more classes."""
-    if train_set.classes != test_set.classes:
-        different = sorted(set(train_set.classes) ^ set(test_set.classes))
-        raise InvalidOptionError(
-            f"{train_set.full_name} and {test_set.full_name} have different classes"
-            + (f": only one of them has '{different[0]}'." if different else " or another order.")
-        )
-    if len(train_set.classes) < 2:
-        raise InvalidOptionError(
-            f"{train_set.full_name} has the class '{train_set.classes[0]}' alone; a classifier "
-            "needs two or more."
-        )
-
-
 def describe(
     recipe: Recipe,
     train_set: data.ImageSet,
@@ -51,17 +36,9 @@ def describe(
             "python": platform.python_version(),
             **{package: version(package) for package in ("torch", "torchvision", "numpy")},
         },
-        "superclasses": _superclasses(train_set, data_root),
+        "superclasses": data.superclasses_of(train_set, data_root),
         "transform": transform.to_dict(),
     }
-
-
-def _superclasses(images: data.ImageSet, data_root: Path | None) -> list[str] | None:
-    known = data.describe(images.name, root=data_root).superclasses
-    # A folder that stands in for a data set of the catalogue may name its classes otherwise.
-    if known is None or not set(images.classes) <= known.keys():
-        return None
-    return [known[name] for name in images.classes]
 
 
 def open_or_create(folder: Path, description: dict[str, Any], *, resume: bool) -> Run:

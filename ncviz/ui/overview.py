@@ -177,7 +177,7 @@ def _run_card(run: Run, view: View, score: str | None) -> None:
 
 def _description(run: Run) -> str:
     model = run.recipe.get("model") or {}
-    network = f"{model.get('backbone', 'unknown')}"
+    network = f"{model.get('backbone') or model.get('architecture', 'unknown')}"
     network += f", width {model['width']}" if "width" in model else ""
     history = loaders.history(run)
     saved = f"{len(run.epochs)} saved"

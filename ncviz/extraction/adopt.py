@@ -1,0 +1,114 @@
+"""A run of a network trained elsewhere: its weights, ready to be extracted."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ncviz import data
+from ncviz.arrays import Head
+from ncviz.errors import InvalidOptionError
+from ncviz.extraction.weights import load_weights
+from ncviz.models import build_architecture
+from ncviz.store import Run, open_run, write
+from ncviz.store.files import new_folder
+
+
+def adopt(
+    folder: Path,
+    *,
+    architecture: str,
+    id_set: str,
+    weights: Mapping[int, Path],
+    transform: data.Transform,
+    data_root: Path | None = None,
+    download: bool = False,
+) -> Run:
+    """Make a run in `folder` of weights that were trained elsewhere.
+
+    Parameters
+    ----------
+    folder : of the run, which must not exist yet
+    architecture : a name given to `ncviz.models.register`
+    id_set : the data set that the network was trained on, whose classes it tells apart
+    weights : a file for each saved epoch, by the epoch's number
+    transform : what every image goes through, as in the training
+
+    Returns
+    -------
+    Run : ready for extraction
+
+    Raises
+    ------
+    NcvizError : unknown architecture or data set, weights that do not fit; nothing is left in
+        `folder` then.
+    """
+    if not weights:
+        raise InvalidOptionError("No weights are given; name a file for each epoch: 90=FILE.")
+    load = {"root": data_root, "download": download}
+    train_set, test_set = (data.load(id_set, split, **load) for split in ("train", "test"))
+    data.require_classes(train_set, test_set)
+    network = build_architecture(
+        architecture, classes=len(train_set.classes), image_size=transform.size
+    )
+    with new_folder(folder) as part:
+        run = write.create_run(
+            part,
+            {
+                "recipe": {"name": "adopted", "model": {"architecture": architecture}},
+                "id_set": id_set,
+                "classes": train_set.classes,
+                "layers": ["encoder"],
+                "data": {
+                    images.full_name: images.fingerprint() for images in (train_set, test_set)
+                },
+                "train_samples": len(train_set),
+                "test_samples": len(test_set),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{package: version(package) for package in ("torch", "numpy")},
+                },
+                "superclasses": data.superclasses_of(train_set, data_root),
+                "transform": transform.to_dict(),
+            },
+        )
+        for epoch, path in sorted(weights.items()):
+            load_weights(network.module, path)
+            arrays = {name: each.numpy() for name, each in network.state_dict().items()}
+            heads = {layer: _head(linear) for layer, linear in network.heads().items()}
+            write.save_network(run, epoch, arrays, heads)
+    return open_run(folder)
+
+
+def _head(linear: nn.Linear) -> Head:
+    weight = linear.weight.detach().numpy()
+    if linear.bias is None:
+        return Head(weight, np.zeros(len(weight), weight.dtype))
+    return Head(weight, linear.bias.detach().numpy())
+
+
+def weights_by_epoch(texts: Iterable[str]) -> dict[int, Path]:
+    """Files by epoch from texts such as ``90=weights.pt``.
+
+    Raises
+    ------
+    InvalidOptionError : a text of another form, or the same epoch twice.
+    """
+    found: dict[int, Path] = {}
+    for text in texts:
+        number, equals, path = text.partition("=")
+        if not (equals and path and number.isdecimal() and number.isascii()):
+            raise InvalidOptionError(
+                f"Weights '{text}': expected EPOCH=FILE, as in 90=weights.safetensors."
+            )
+        if int(number) in found:
+            raise InvalidOptionError(f"Epoch {int(number)} is given two files of weights.")
+        found[int(number)] = Path(path)
+    return found

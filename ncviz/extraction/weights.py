@@ -1,0 +1,87 @@
+"""Weights of a network trained elsewhere: read without running code, and fitted by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor, nn
+
+from ncviz.errors import CorruptFileError, InvalidArrayError, MissingDataError
+from ncviz.store import files
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+_PARALLEL = "module."
+_DAMAGE = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load the parameters and buffers in `path` into `module`.
+
+    Parameters
+    ----------
+    path : safetensors, or what torch.save wrote of a state_dict, perhaps as ``"state_dict"`` or
+        ``"model"`` of a dict, and perhaps of DataParallel
+
+    Raises
+    ------
+    MissingDataError : no such file.
+    CorruptFileError : damaged, or holds more than tensors in plain containers.
+    InvalidArrayError : names or shapes differ from the module's, or values are not finite.
+    """
+    expected = module.state_dict()
+    weights = _without_prefix(_read(path), expected)
+    _require_fit(path, weights, expected)
+    module.load_state_dict(weights)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise MissingDataError(f"{path} does not exist; give a file of weights for each epoch.")
+    if path.suffix[1:] == "safetensors":
+        arrays = files.read_arrays(path, mend="Save it again.")
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, *_DAMAGE) as error:
+        raise CorruptFileError(
+            f"{path} is no file of weights alone: it is damaged, or holds other objects, which are "
+            "never loaded. Save it with torch.save(network.state_dict(), ...) or as safetensors."
+        ) from error
+    for name in _NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
+            found = found[name]
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise CorruptFileError(
+            f"{path} holds no state_dict, neither by itself nor as {', '.join(_NESTED)}."
+        )
+    return dict(found)
+
+
+def _without_prefix(weights: dict[str, Tensor], expected: Mapping) -> dict[str, Tensor]:
+    if weights.keys() == expected.keys() or not all(n.startswith(_PARALLEL) for n in weights):
+        return weights
+    return {name.removeprefix(_PARALLEL): tensor for name, tensor in weights.items()}
+
+
+def _require_fit(path: Path, weights: Mapping[str, Tensor], expected: Mapping) -> None:
+    problems = []
+    for words, names in (
+        ("lacks", [name for name in expected if name not in weights]),
+        ("has, beyond the network's,", [name for name in weights if name not in expected]),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            problems.append(f"it {words} '{names[0]}'{more}")
+    for name in expected.keys() & weights.keys():
+        shape, wanted = tuple(weights[name].shape), tuple(expected[name].shape)
+        if shape != wanted:
+            problems.append(f"'{name}' has shape {shape}; the network's has {wanted}")
+            break
+    if problems:
+        raise InvalidArrayError(f"{path} does not fit the network: {'; '.join(problems)}.")
+    bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise InvalidArrayError(f"{path}: '{bad[0]}' holds values that are NaN or infinite.")

@@ -1,0 +1,68 @@
+"""Make a run of weights trained elsewhere: python scripts/adopt.py NAME --architecture NET ..."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
+
+from ncviz.cli import run_script
+from ncviz.data import Transform
+from ncviz.extraction import adopt, weights_by_epoch
+from ncviz.store import run_folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """A run of a network of yours; NCVIZ_PLUGINS names the module that registers it.
+
+    docs/bring-your-own.md shows such a module.
+    """
+
+    run: tyro.conf.Positional[str]
+    """name of the new run"""
+    architecture: str
+    """the name that your module registers"""
+    id_set: str
+    """the data set that the network was trained on"""
+    weights: tuple[str, ...]
+    """a file for each saved epoch: 10=a.pt 90=b.pt (or safetensors)"""
+    size: int = 32
+    """side of the square image that the network sees, in pixels"""
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """taken from each channel (on the scale 0 to 1), as in the training"""
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """that each channel is divided by then"""
+    resample: str = "bilinear"
+    """how images are resized: nearest, bilinear, bicubic or lanczos"""
+    data_root: Path | None = None
+    """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
+    checkpoints: Path | None = None
+    """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
+    download: bool = False
+    """fetch the data set if it is not there and torchvision has it"""
+    verbose: bool = False
+    """show the traceback of an error"""
+
+
+def main() -> None:
+    options = tyro.cli(Options, prog="python scripts/adopt.py")
+    run = adopt(
+        run_folder(options.run, options.checkpoints),
+        architecture=options.architecture,
+        id_set=options.id_set,
+        weights=weights_by_epoch(options.weights),
+        transform=Transform(options.size, options.mean, options.std, options.resample),
+        data_root=options.data_root,
+        download=options.download,
+    )
+    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}")
+    print(f"Next: python scripts/extract.py {run.name}")
+
+
+if __name__ == "__main__":
+    run_script(main, interrupted="Nothing was adopted.")

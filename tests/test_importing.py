@@ -1,0 +1,343 @@
+"""Features of a network trained elsewhere: every format, every page, every mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_runs import add_maps
+from safetensors.numpy import save_file
+from test_app import PAGES, healthy, open_app  # noqa: F401 - a fixture
+
+from ncviz.arrays import ClassStatistics
+from ncviz.caching import Sizes, halve
+from ncviz.errors import NcvizError
+from ncviz.evaluation import evaluate
+from ncviz.extraction import extract
+from ncviz.importing import import_features
+from ncviz.importing.formats import FORMATS
+from ncviz.store import open_run
+from ncviz.transfer import fit_head
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES, DIM, PER_CLASS = 3, 6, 20
+
+
+@pytest.fixture
+def arrays() -> dict[str, dict[str, np.ndarray]]:
+    """An export: sets and head, by the path they get without its ending."""
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(CLASSES, DIM)).astype(np.float32)
+    bias = random.normal(size=CLASSES).astype(np.float32)
+    found = {"head": {"weight": weight, "bias": bias}}
+    labels = np.repeat(np.arange(CLASSES), PER_CLASS)
+    for name in ("train", "test"):
+        features = (3 * weight[labels] + random.normal(size=(len(labels), DIM))).astype(np.float32)
+        found[name] = {"features": features, "labels": labels}
+    for name in ("near/letters", "far/noise"):
+        found[name] = {"features": random.normal(size=(15, DIM)).astype(np.float32)}
+    for name, one in found.items():
+        if name != "head":
+            one["logits"] = one["features"] @ weight.T + bias
+    return found
+
+
+def write_export(folder: Path, arrays, kind: str = "npz", *, without=()) -> Path:
+    for name, one in arrays.items():
+        one = {key: value for key, value in one.items() if key not in without}
+        if name not in without:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _write(folder / name, one, kind)
+    return folder
+
+
+def _write(path: Path, arrays, kind: str) -> None:
+    if kind == "npz":
+        np.savez_compressed(f"{path}.npz", **arrays)
+    elif kind == "npy":
+        for name, array in arrays.items():
+            np.save(f"{path}.{name}.npy", array)
+    elif kind == "safetensors":
+        save_file(arrays, f"{path}.safetensors")
+    else:
+        table = _table(arrays)
+        if kind == "csv":
+            # Digits of a double give back the very float32 that it came from.
+            table.astype({c: float for c in table if c != "label"}).to_csv(
+                f"{path}.csv", index=False
+            )
+        else:
+            table.to_parquet(f"{path}.parquet", index=False)
+
+
+def _table(arrays) -> pd.DataFrame:
+    singular = {"features": "feature", "logits": "logit", "labels": "label"}
+    columns = {}
+    for name, array in arrays.items():
+        stem = singular.get(name, name)
+        if array.ndim == 1:
+            columns[stem] = array
+        else:
+            columns |= {f"{stem}_{at}": array[:, at] for at in range(array.shape[1])}
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "npz"])
+def test_every_format_gives_the_same_run(kind, arrays, tmp_path, files_below):
+    runs = []
+    for name in ("npz", kind):
+        source = write_export(tmp_path / f"{name}-source", arrays, name)
+        runs.append(import_features(source, tmp_path / name / "mine"))
+    first, other = (files_below(run.path) for run in runs)
+    assert first.keys() == other.keys()
+    assert [name for name in first if first[name] != other[name]] in ([], ["run.json"])
+    strip = [{**run.description, "imported": ""} for run in runs]
+    assert strip[0] == strip[1]
+
+
+def test_the_run_holds_what_was_exported(arrays, tmp_path):
+    run = import_features(write_export(tmp_path / "source", arrays), tmp_path / "mine", epoch=90)
+    assert (run.epochs, run.layers, run.classes) == ((90,), ("encoder",), ("0", "1", "2"))
+    assert run.ood_sets == {"letters": "near", "noise": "far"}
+    epoch, train = run.epoch(90), arrays["train"]
+    found = epoch.features("train")
+    np.testing.assert_allclose(found.features, train["features"], rtol=1e-3)
+    np.testing.assert_allclose(found.logits, train["logits"], rtol=1e-2, atol=1e-2)
+    np.testing.assert_array_equal(found.labels, train["labels"])
+    assert epoch.features("noise").labels is None
+    expected = ClassStatistics.of(train["features"], train["labels"], CLASSES)
+    np.testing.assert_allclose(epoch.statistics().means, expected.means, rtol=1e-12)
+    np.testing.assert_allclose(epoch.statistics().scatter, expected.scatter, rtol=1e-12)
+    np.testing.assert_array_equal(epoch.head().weight, arrays["head"]["weight"])
+    assert str(tmp_path) not in (run.path / "run.json").read_text()
+
+
+def test_statistics_cover_samples_that_are_not_cached(arrays, tmp_path):
+    sizes = Sizes(train_samples=6, test_samples=9, ood_samples=4)
+    source = write_export(tmp_path / "source", arrays)
+    run = import_features(source, tmp_path / "mine", sizes=sizes)
+    epoch = run.epoch(1)
+    assert np.bincount(epoch.features("train").labels).tolist() == [2, 2, 2]
+    assert epoch.statistics().samples == CLASSES * PER_CLASS
+    rows = run.samples[run.samples["set"] == "letters/test"]
+    found = epoch.features("letters").features
+    np.testing.assert_allclose(
+        found, arrays["near/letters"]["features"][rows["index"]], rtol=1e-3, atol=1e-3
+    )
+    assert (rows["label"] == -1).all()
+
+
+def test_the_head_makes_logits_where_there_are_none(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays, without=["logits"])
+    found = import_features(source, tmp_path / "mine").epoch(1).features("noise")
+    np.testing.assert_allclose(found.logits, arrays["far/noise"]["logits"], rtol=1e-2, atol=1e-2)
+
+
+def test_without_a_head_logits_are_kept_and_a_probe_stands_in(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays, without=["head"])
+    run = import_features(source, tmp_path / "mine")
+    epoch = run.epoch(1)
+    assert not epoch.has_head("encoder")
+    np.testing.assert_array_equal(epoch.features("noise").logits, arrays["far/noise"]["logits"])
+    expected = fit_head(epoch.features("train"), CLASSES)
+    np.testing.assert_allclose(epoch.probe().weight, expected.weight, atol=0.02)
+    evaluate([run], progress=False)
+    assert "energy_probe" in set(epoch.detection()["detector"])
+    accuracy = (arrays["test"]["logits"].argmax(1) == arrays["test"]["labels"]).mean()
+    assert epoch.calibration()["accuracy"].item() == accuracy
+
+
+@pytest.mark.parametrize("without", [(), ("head",), ("labels of test",)], ids=str)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens(page, without, arrays, tmp_path, open_app):  # noqa: F811
+    source = tmp_path / "source"
+    if "labels of test" in without:
+        del arrays["test"]["labels"]
+    for number in ("0001", "0090"):
+        write_export(source / number, arrays, without=without)
+    (source / "classes.txt").write_text("cat\ndog\nfox\n")
+    run = import_features(source, tmp_path / "runs" / "mine", id_set="pets")
+    assert (run.epochs, run.classes) == ((1, 90), ("cat", "dog", "fox"))
+    evaluate([run], progress=False)
+    add_maps(open_run(run.path))
+    healthy(open_app(tmp_path / "runs", page))
+
+
+def test_there_is_no_network_to_extract_from(arrays, tmp_path):
+    run = import_features(write_export(tmp_path / "source", arrays), tmp_path / "mine")
+    with pytest.raises(NcvizError, match=r"imported as features.*adopt\.py"):
+        extract(run, ood=[], progress=False)
+
+
+def test_the_script_says_what_comes_next(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays)
+    command = [sys.executable, "scripts/import_features.py", str(source), "--run", "mine"]
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "check": False}
+    env = {**os.environ, "NCVIZ_CHECKPOINTS": str(tmp_path / "runs")}
+    done = subprocess.run(command, env=env, **options)
+    assert done.returncode == 0, done.stderr
+    assert "Next: python scripts/evaluate.py mine" in done.stdout
+    again = subprocess.run(command, env=env, **options)
+    assert again.returncode == 2
+    assert again.stderr.startswith("error: ")
+    assert "exists already" in again.stderr
+    assert again.stderr.count("\n") == 1
+
+
+def change(name, key, how):
+    def apply(arrays, source):
+        arrays[name][key] = how(arrays[name][key])
+
+    return apply
+
+
+def remove(name, key):
+    return lambda arrays, source: arrays[name].pop(key)
+
+
+def after(path, how):
+    """A change of the files that were written."""
+
+    def apply(arrays, source):
+        write_export(source, arrays)
+        how(source / path)
+        arrays.clear()
+
+    return apply
+
+
+def with_nan(array):
+    return np.where(np.arange(array.size).reshape(array.shape) == 7, np.nan, array)
+
+
+MISTAKES = {
+    "no train": (lambda arrays, source: arrays.pop("train"), r"has no train\.EXT .* test\.npz"),
+    "no features": (remove("near/letters", "features"), r"letters\.npz has no array 'features'"),
+    "no labels": (remove("train", "labels"), r"train\.npz has no array 'labels'"),
+    "no bias": (remove("head", "bias"), r"head\.npz has no array 'bias'"),
+    "flat": (change("test", "features", np.ravel), r"test\.npz: features have shape \(360,\)"),
+    "no rows": (change("far/noise", "features", lambda a: a[:0]), r"noise\.npz: features have"),
+    "nan": (change("train", "features", with_nan), r"train\.npz: Features holds 1 values"),
+    "rows": (change("test", "logits", lambda a: a[1:]), r"test\.npz: logits have shape \(59, 3\)"),
+    "out of range": (change("train", "labels", lambda a: a + 1), r"train\.npz: Labels run .* to 3"),
+    "class absent": (change("train", "labels", lambda a: a % 2), r"no sample of 1 of the 3 .* 2"),
+    "fractions": (change("train", "labels", lambda a: a + 0.5), r"train\.npz: Labels .* integers"),
+    "text": (change("test", "labels", lambda a: a.astype(str)), r"test\.npz: 'labels' holds text"),
+    "objects": (change("test", "labels", lambda a: a.astype(object)), r"pickled Python objects"),
+    "width": (
+        change("far/noise", "features", lambda a: a[:, 1:]),
+        r"noise\.npz has 5 features .*train\.npz has 6",
+    ),
+    "classes": (
+        change("far/noise", "logits", lambda a: a[:, 1:]),
+        r"noise\.npz has logits of 2 classes, but the head has 3",
+    ),
+    "head transposed": (change("head", "weight", np.transpose), r"head\.npz: Head bias has shape"),
+    "disagreement": (change("head", "bias", lambda a: a + 1), r"train\.npz: logits differ by up"),
+    "empty": (after("test.npz", lambda p: p.write_bytes(b"")), r"test\.npz cannot be read \(it is"),
+    "truncated": (
+        after("test.npz", lambda p: p.write_bytes(p.read_bytes()[:200])),
+        r"test\.npz cannot be read",
+    ),
+    "format": (
+        after("test.npz", lambda p: p.rename(p.with_suffix(".pt"))),
+        r"Unknown format 'test\.pt'.*npz",
+    ),
+    "twice": (
+        after("test.csv", lambda p: p.write_text("feature_0,label\n1,0\n")),
+        r"'test' in two formats",
+    ),
+    "unnamed": (
+        after("train.npy", lambda p: np.save(p, np.ones(3))),
+        r"train\.npy does not say what it holds",
+    ),
+    "names": (after("classes.txt", lambda p: p.write_text("a\nb\n")), r"names 2 classes, .* 3"),
+    "two at once": (after("near/noise.csv", lambda p: p.write_text("feature_0\n1\n")), r"'noise'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(mistake, arrays, tmp_path):
+    apply, message = MISTAKES[mistake]
+    source = tmp_path / "source"
+    source.mkdir()
+    apply(arrays, source)
+    write_export(source, arrays)
+    with pytest.raises(NcvizError, match=message) as caught:
+        import_features(source, tmp_path / "runs" / "mine")
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_neither_head_nor_logits(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays, without=["head", "logits"])
+    with pytest.raises(NcvizError, match=r"train\.npz has no logits, and there is no head"):
+        import_features(source, tmp_path / "mine")
+
+
+def test_one_class_is_no_classifier(arrays, tmp_path):
+    arrays["head"] = {"weight": np.ones((1, DIM)), "bias": np.ones(1)}
+    source = write_export(tmp_path / "source", arrays, without=["logits"])
+    with pytest.raises(NcvizError, match="knows one class"):
+        import_features(source, tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("feature_0,feature_1,label\n1,a,0\n", "column 'feature_1' holds 'a'"),
+        ("feature_0,feature_2,label\n1,2,0\n", "no 'feature_1'"),
+        ("feature_0,feature_1,label\n1,,0\n2,3,1\n", "column 'feature_1' has 1 empty"),
+        ("a,b\n1,2\n", "no array 'features'"),
+        ("feature_0,label\n1,0,7\n", "cannot be read"),
+    ],
+)
+def test_tables_that_do_not_fit(text, message, arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays, "csv")
+    (source / "test.csv").write_text(text)
+    with pytest.raises(NcvizError, match=message):
+        import_features(source, tmp_path / "mine")
+
+
+def test_a_header_that_claims_more_than_there_is_takes_no_memory(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays, "npy")
+    path = source / "test.features.npy"
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(NcvizError, match="longer than the file"):
+        import_features(source, tmp_path / "mine")
+
+
+def test_epochs_must_show_the_same_samples(arrays, tmp_path):
+    write_export(tmp_path / "source" / "1", arrays)
+    arrays["test"]["labels"] = arrays["test"]["labels"][::-1].copy()
+    write_export(tmp_path / "source" / "2", arrays)
+    with pytest.raises(NcvizError, match="other samples or labels"):
+        import_features(tmp_path / "source", tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_missing_source_and_bad_names(arrays, tmp_path):
+    with pytest.raises(NcvizError, match="is no folder"):
+        import_features(tmp_path / "none", tmp_path / "mine")
+    source = write_export(tmp_path / "source", arrays)
+    for name in ("a/b", "noise"):
+        with pytest.raises(NcvizError, match="cannot be the name"):
+            import_features(source, tmp_path / "mine", id_set=name)
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"),
+    [(1e-9, np.float32), (1e-2, np.float32), (1, np.float16), (6e4, np.float16), (1e5, np.float32)],
+)
+def test_features_are_halved_where_that_keeps_their_digits(scale, kind):
+    features = np.float32(scale) * np.array([[1, -0.5], [1e-3, 0]], np.float32)
+    kept = halve(features)
+    assert kept.dtype == kind
+    np.testing.assert_allclose(kept.astype(np.float32), features, rtol=1e-3)
