@@ -47,6 +47,7 @@ PAGES = {
     "/Trade-off": "Does more collapse mean better detection and worse transfer, here?",
     "/Upload": "Would the network know this image?",
     "/Leaderboard": "Which detector for which kind of unknown?",
+    "/Reference": "What does this number mean?",
 }
 MARKUP = "<img src=x onerror=alert(1)>"
 STRANGE = {"<b>bold": "near"}
