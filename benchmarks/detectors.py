@@ -97,6 +97,71 @@ def by_features(peer: Callable) -> Callable[[Made], torch.Tensor]:
     return run
 
 
+def by_maps(peer: Callable) -> Callable[[Made], torch.Tensor]:
+    """For peers that learn thresholds of the activations."""
+
+    def run(made: Made) -> torch.Tensor:
+        fitted = peer(made)
+        fitted.fit_feature_maps(torch.tensor(made.train.features), torch.tensor(made.train.labels))
+        return fitted.predict_feature_maps(torch.tensor(made.queries.features))
+
+    return run
+
+
+def by_image_maps(peer: Callable) -> Callable[[Made], torch.Tensor]:
+    """For peers that learn nothing and take activations as maps, (N, D, 1, 1)."""
+
+    def run(made: Made) -> torch.Tensor:
+        layer = made.linear
+        shaped = peer(lambda maps: layer(maps.flatten(1)))
+        return shaped.predict_feature_maps(torch.tensor(made.queries.features)[:, :, None, None])
+
+    return run
+
+
+def ash(name: str) -> Callable[[Made], torch.Tensor]:
+    variant, percentile = name.replace("_", "-"), share(name, "percentile")
+    return by_image_maps(
+        lambda head: peers.ASH(None, head=head, variant=variant, percentile=percentile)
+    )
+
+
+def dice(made: Made) -> peers.DICE:
+    weight, bias = torch.tensor(made.head.weight), torch.tensor(made.head.bias)
+    return peers.DICE(None, w=weight, b=bias, p=share("dice", "percentile"))
+
+
+def vra(made: Made) -> peers.VRA:
+    low, high = share("vra", "lower_percentile"), share("vra", "upper_percentile")
+    return peers.VRA(None, made.linear, lower_percentile=low, upper_percentile=high)
+
+
+def kl_matching(made: Made) -> torch.Tensor:
+    fitted = peers.KLMatching(None).fit_logits(torch.tensor(made.train.logits))
+    return fitted.predict_logits(torch.tensor(made.queries.logits))
+
+
+def temperature_scaling(made: Made) -> torch.Tensor:
+    fitted = peers.TemperatureScaling(None)
+    fitted.fit_logits(torch.tensor(made.train.logits), torch.tensor(made.train.labels))
+    return fitted.predict_logits(torch.tensor(made.queries.logits))
+
+
+def lts(made: Made) -> torch.Tensor:
+    fitted = peers.LTS(None, head=made.linear, p=detectors.info("lts").defaults["share"])
+    return fitted.predict_features(torch.tensor(made.queries.features))
+
+
+def gradnorm(made: Made) -> torch.Tensor:
+    fitted = peers.GradNorm(made.linear, param_filter=lambda name: name == "weight")
+    return fitted.predict(torch.tensor(made.queries.features))
+
+
+def share(name: str, parameter: str) -> float:
+    """A percentile as the fraction that pytorch-ood takes."""
+    return detectors.info(name).defaults[parameter] / 100
+
+
 def vim(made: Made) -> peers.ViM:
     weight, bias = torch.tensor(made.head.weight), torch.tensor(made.head.bias)
     return peers.ViM(None, d=made.head.dim // 2, w=weight, b=bias)
@@ -106,6 +171,23 @@ PEERS = {
     "msp": by_logits(lambda: peers.MaxSoftmax(None)),
     "max_logit": by_logits(lambda: peers.MaxLogit(None)),
     "energy": by_logits(lambda: peers.EnergyBased(None)),
+    "entropy": by_logits(lambda: peers.Entropy(None)),
+    "gen": by_logits(lambda: peers.GEN(None, gamma=0.1)),
+    "kl_matching": kl_matching,
+    "temperature_scaling": temperature_scaling,
+    "react": by_maps(
+        lambda made: peers.ReAct(None, head=made.linear, percentile=share("react", "percentile"))
+    ),
+    "vra": by_maps(vra),
+    "ash_p": ash("ash_p"),
+    "ash_b": ash("ash_b"),
+    "ash_s": ash("ash_s"),
+    "scale": by_image_maps(
+        lambda head: peers.SCALE(None, head=head, percentile=share("scale", "percentile"))
+    ),
+    "lts": lts,
+    "dice": by_features(dice),
+    "gradnorm": gradnorm,
     "mahalanobis": by_features(lambda made: peers.Mahalanobis(None)),
     "relative_mahalanobis": by_features(lambda made: peers.RMD(None)),
     "vim": by_features(vim),

@@ -52,6 +52,15 @@ def test_scores_match_the_slow_loop(case, name):
     assert_scores_match_the_slow_loop(case, name)
 
 
+@pytest.mark.parametrize("run", ["digits", "cifar100-resnet18"])
+def test_temperature_scaling_of_held_out_samples_matches_the_slow_loop(run):
+    """The loop learns from what the case calls training samples."""
+    case = CASES[run.split("-")[0]]()
+    test = open_run(CHECKPOINTS / run).epoch(60).features("test")[:60]
+    case.train = case.see(test.features.astype(np.float64), test.labels)
+    assert_scores_match_the_slow_loop(case, "temperature_scaling", samples=1, rtol=1e-6)
+
+
 # pytorch-ood
 
 

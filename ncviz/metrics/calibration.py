@@ -62,9 +62,9 @@ def reliability(
     Raises
     ------
     InvalidArrayError : shapes that do not fit, no sample, labels out of range, NaN or infinite
-    InvalidOptionError : temperature or bins not above 0
+    InvalidOptionError : bins not above 0, or temperature not a finite number above 0
     """
-    if bins < 1 or not temperature > 0:
+    if bins < 1 or not 0 < temperature < np.inf:
         raise InvalidOptionError(
             f"Reliability takes at least one bin and a temperature above 0; got {bins} and "
             f"{temperature}."
@@ -98,9 +98,20 @@ def cross_fitted_temperatures(
     Parameters
     ----------
     half : (N,) bool, which of two halves a sample belongs to; both must have samples
+
+    Raises
+    ------
+    InvalidArrayError : as for `reliability`, or `half` is not what it should be
     """
     logits, labels = _checked(logits, labels)
-    half = np.asarray(half, bool)
+    half = np.asarray(half)
+    # Integers would select samples instead of masking them.
+    if half.shape != labels.shape or half.dtype != bool or half.all() or not half.any():
+        raise InvalidArrayError(
+            f"The two halves to fit temperatures to must be given as ({len(labels)},) bool with "
+            f"samples in both; got {half.shape} {half.dtype}, {np.count_nonzero(half):,} of them "
+            "in the first half."
+        )
     inside, outside = (fit_temperature(logits[rows], labels[rows]) for rows in (half, ~half))
     return np.where(half, outside, inside)
 

@@ -55,8 +55,9 @@ def delong(
     """
     if np.shape(first_id) != np.shape(second_id) or np.shape(first_ood) != np.shape(second_ood):
         raise InvalidArrayError(
-            f"A paired test takes two scores of the same samples; got {len(first_id):,} and "
-            f"{len(second_id):,} ID, {len(first_ood):,} and {len(second_ood):,} OOD scores."
+            f"A paired test takes two scores of the same samples; got {np.size(first_id):,} "
+            f"and {np.size(second_id):,} ID, {np.size(first_ood):,} and {np.size(second_ood):,} "
+            "OOD scores."
         )
     first, second = _placements(first_id, first_ood), _placements(second_id, second_ood)
     gaps = [one - other for one, other in zip(first, second, strict=True)]

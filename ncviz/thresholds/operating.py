@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,9 +136,8 @@ def choose(
     ids, oods = require_scores(id_scores, "ID"), require_scores(ood_scores, "OOD")
     if rule == "ood5":
         return Threshold(threshold_at_fpr(oods, 0.05), rule)
-    if rule == "accuracy":
-        return Threshold(_least(ids, oods, lambda let_in, kept: let_in - kept), rule)
-    return Threshold(_least(ids, oods, costs.of), rule)
+    # With equal costs, and as many OOD as ID, the cost is one minus the mean share that is right.
+    return Threshold(_least(ids, oods, costs if rule == "cost" else Costs()), rule)
 
 
 def threshold_at_fpr(ood_scores: np.ndarray, fpr: float) -> float:
@@ -153,14 +151,14 @@ def threshold_at_fpr(ood_scores: np.ndarray, fpr: float) -> float:
     oods = np.sort(require_scores(ood_scores, "OOD"))[::-1]
     # The first that may not come in; rounding must not turn one away: 0.05 * 20 is one.
     outside = int(np.floor(fpr * len(oods) + 1e-9))
-    return float(np.nextafter(oods[outside], np.inf))
+    with np.errstate(over="ignore"):  # above the largest number there is infinity alone
+        return float(np.nextafter(oods[outside], np.inf))
 
 
-def _least(
-    ids: np.ndarray, oods: np.ndarray, cost: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> float:
+def _least(ids: np.ndarray, oods: np.ndarray, costs: Costs) -> float:
     """The threshold of least cost; of equal ones the lowest, at which most is accepted."""
     ranking = Ranking.of(ids, oods)
-    let_in, kept = np.r_[0.0, ranking.fpr][::-1], np.r_[0.0, ranking.tpr][::-1]
     thresholds = np.r_[np.inf, ranking.thresholds][::-1]
-    return float(thresholds[np.argmin(cost(let_in, kept))])
+    found = costs.of(np.r_[0.0, ranking.fpr], np.r_[0.0, ranking.tpr])[::-1]
+    # Rounding must not decide between equal costs.
+    return float(thresholds[np.argmax(found <= found.min() + 1e-14 * found.max())])
