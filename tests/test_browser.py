@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pandas as pd
 import pytest
 from made_files import encoded, five_images, photograph, three_others, write_all
 from made_runs import add_maps, make_run
@@ -543,3 +544,24 @@ def test_charts_follow_the_theme_of_the_reader(app, reader):
             }""",
             arg=colour,
         )
+
+
+def test_an_address_chooses_the_metric_of_the_leaderboard_and_it_is_downloaded(
+    app, reader, checkpoints
+):
+    tab = reader(f"{app}/Leaderboard?run=digits&epoch=2&metric=FPR95+(ID+positive)&kind=far")
+    board = charts_show(tab, "digits · epoch 2")[0]
+    assert "FPR95 (ID positive) of" in board
+    with tab.expect_download() as begun:
+        tab.get_by_role("button", name="Save with intervals as CSV").click()
+    assert begun.value.suggested_filename == "digits-0002-encoder-fpr95.csv"
+    table = pd.read_csv(begun.value.path())
+    assert set(table["Metric"]) == {"FPR95 (ID positive)"}
+    results = open_run(checkpoints / "digits").epoch(2).detection()
+    results = results[(results["layer"] == "encoder") & (results["set"] == "noise")]
+    assert sorted(table["noise"]) == pytest.approx(sorted(results["fpr95"]))
+    assert sorted(table["noise low"]) == pytest.approx(sorted(results["fpr95_low"]))
+    # A look into another tab draws it, and leaves the choice.
+    tab.get_by_role("tab", name="Is the difference real?").click()
+    tab.get_by_text("DeLong's test").wait_for()
+    wait_for_address(tab, tab="Is the difference real?", metric="FPR95 (ID positive)", kind="far")

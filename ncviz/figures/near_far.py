@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from ncviz.figures import theme
 
 # How much of an axis a name covers.
-_WIDE, _HIGH = 0.2, 0.07
+_WIDE, _HIGH = 0.2, 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def near_against_far(
         xaxis={"title": {"text": f"{theme.text(label)}, mean over near sets"}, **room[0]},
         yaxis={"title": {"text": f"{theme.text(label)}, mean over far sets"}, **room[1]},
     )
+    layout["legend"]["itemsizing"] = "constant"
     return go.Figure(traces, layout)
 
 
@@ -94,6 +95,7 @@ def _points(family: Family, front: np.ndarray, named: np.ndarray) -> go.Scatter:
             "size": [13 if best else 8 for best in front],
             "color": family.style.colour,
             "line": {"width": 0},
+            "opacity": 1,
         },
         hovertemplate="%{hovertext}: near %{x:.3f}, far %{y:.3f}",
     )

@@ -191,7 +191,7 @@ def _table(view: View, board: Board, *, intervals: bool) -> None:
         whole.insert(position, name, value)
     whole.insert(3, "Metric", board.label)
     st.download_button(
-        "Download as CSV",
+        "Save with intervals as CSV" if board.has_intervals else "Save as CSV",
         whole.to_csv(index=False).encode(),
         file_name=f"{view.run.name}-{view.epoch:04d}-{view.layer}-{board.metric}.csv",
         mime="text/csv",

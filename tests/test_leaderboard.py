@@ -1,0 +1,589 @@
+"""The Leaderboard: its numbers, its figures, and the page in every state of the results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from made_runs import add_samples, make_run
+from streamlit.testing.v1 import AppTest
+
+from ncviz import detectors, figures, metrics
+from ncviz.figures import Board, Column
+from ncviz.figures.near_far import unbeaten
+from ncviz.figures.theme import ID_STYLE, ood_style
+from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
+from ncviz.store import Run, write
+from ncviz.ui import board_loaders, loaders
+from ncviz.ui.board import as_frame, group_means, make_board
+from ncviz.ui.board_difference import corrected, verdict
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = "pages/5_Leaderboard.py"
+SHOWN = figures.Shown("digits", 8, "encoder")
+SETS = {"letters": "near", "birds": "near", "noise": "far"}
+TABS = (
+    "Over epochs",
+    "Near against far",
+    "Is the difference real?",
+    "Temperature and calibration",
+)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    """Two runs that scored the same samples, and one of other sets; no test may change them."""
+    folder = tmp_path_factory.mktemp("good")
+    add_samples(make_run(folder, "cats", ood_sets=SETS))
+    add_samples(make_run(folder, "dogs", ood_sets=SETS, epochs=(2, 9)))
+    add_samples(make_run(folder, "eels", ood_sets={"patches": "far"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(good) -> Run:
+    return Run(good / "cats", json.loads((good / "cats" / "run.json").read_text()))
+
+
+@pytest.fixture
+def open_page(monkeypatch):
+    """Open the Leaderboard on a checkpoints folder, with values in the URL."""
+
+    def open_page(checkpoints: Path, **url: str | list[str]) -> AppTest:
+        monkeypatch.setenv("NCVIZ_CHECKPOINTS", str(checkpoints))
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in url.items():
+            app.query_params[name] = value
+        return app.switch_page(PAGE).run()
+
+    return open_page
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    assert not app.error, [error.value for error in app.error]
+    return app
+
+
+def figure_of(app: AppTest, title: str) -> dict:
+    found = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    (figure,) = (each for each in found if title in each["layout"]["title"]["text"])
+    return figure
+
+
+def titles(app: AppTest) -> list[str]:
+    found = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    return [figure["layout"]["title"]["text"] for figure in found]
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.markdown, app.caption, app.code, app.warning)
+    return "\n".join(str(each.value) for kind in kinds for each in kind).replace("\\", "")
+
+
+def strip_to_older(run: Run) -> None:
+    """Results as they were before there were intervals, means and calibration."""
+    for folder in run.path.glob("epochs/*/results"):
+        path = folder / "detection.parquet"
+        table = pq.read_table(path)
+        ends = [name for name in table.column_names if name.endswith(("_low", "_high"))]
+        pq.write_table(table.drop_columns(ends), path, write_page_checksum=True)
+        for name in ("means", "calibration", "reliability", "temperature"):
+            (folder / f"{name}.parquet").unlink()
+
+
+# The numbers
+
+
+def results(run: Run, epoch: int = 9) -> tuple[pd.DataFrame, pd.DataFrame]:
+    detection, means = run.detection(), run.detection_means()
+    return detection[detection["epoch"] == epoch], means[means["epoch"] == epoch]
+
+
+@pytest.mark.parametrize("metric", INTERVAL_METRICS)
+def test_the_board_holds_the_results_and_their_plain_means_best_first(run, metric):
+    rows, means = results(run)
+    board = make_board(rows, means, metric, SETS)
+    names = [column.title for column in board.columns]
+    assert names == ["letters", "birds", "noise", "mean near", "mean far", "mean"]
+    assert set(board.detectors) == set(rows["detector"])
+    members = {"mean near": ["letters", "birds"], "mean far": ["noise"], "mean": list(SETS)}
+    for k, detector in enumerate(board.detectors):
+        of = {r["set"]: r for r in rows[rows["detector"] == detector].to_dict("records")}
+        for c, name in enumerate(names):
+            sets = members.get(name, [name])
+            expected = sum(of[each][metric] for each in sets) / len(sets)
+            assert board.values[k, c] == pytest.approx(expected)
+            assert board.aurocs[k, c] == pytest.approx(
+                sum(of[each]["auroc"] for each in sets) / len(sets)
+            )
+            assert board.lows[k, c] <= board.values[k, c] + 0.05
+            if name in of:
+                assert board.lows[k, c] == of[name][f"{metric}_low"]
+                assert board.highs[k, c] == of[name][f"{metric}_high"]
+    last = board.values[:, -1]
+    assert (np.diff(last) <= 0).all() if board.higher_is_better else (np.diff(last) >= 0).all()
+
+
+def test_means_agree_with_those_of_the_evaluation_and_bring_their_intervals(run):
+    detection, means = run.detection(), run.detection_means()
+    for group in ("near", "far", "all"):
+        found = group_means(detection, means, "fpr95", group)
+        written = means[means["group"] == group].set_index(["detector", "epoch"])
+        assert len(found) == len(written)
+        written = written.reindex(found.index)
+        np.testing.assert_allclose(found["value"], written["fpr95"])
+        np.testing.assert_array_equal(found["low"], written["fpr95_low"])
+        np.testing.assert_array_equal(found["high"], written["fpr95_high"])
+
+
+def test_ranks_are_places_averaged_over_sets(run):
+    rows, means = results(run)
+    board = make_board(rows, means, "fpr95", SETS)
+    values = board.values[:, :3]
+    for k in range(len(values)):
+        places = [
+            1 + (values[:, c] < values[k, c]).sum() + ((values[:, c] == values[k, c]).sum() - 1) / 2
+            for c in range(3)
+        ]
+        assert board.ranks[k] == pytest.approx(np.mean(places))
+
+
+def test_a_mean_over_a_set_that_was_not_measured_is_no_number_and_comes_last(run):
+    rows, means = results(run)
+    top = make_board(rows, means, "auroc", SETS).detectors[0]
+    rows = rows[(rows["detector"] != top) | (rows["set"] != "birds")]
+    board = make_board(rows, means, "auroc", SETS)
+    assert board.detectors[-1] == top
+    measured = ~np.isnan(board.values[-1])
+    assert measured.tolist() == [True, False, True, False, True, False]
+    assert not board.best[-1][~measured].any()
+
+
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        ({"noise": "far"}, ["noise"]),
+        ({"letters": "near", "birds": "near"}, ["letters", "birds", "mean near"]),
+        ({"noise": "far", "birds": "near"}, ["birds", "noise", "mean near", "mean far", "mean"]),
+    ],
+)
+def test_there_is_no_mean_of_one_set_and_none_twice(run, sets, expected):
+    rows, means = results(run)
+    board = make_board(rows[rows["set"].isin(list(sets))], means, "auroc", sets)
+    assert [column.title for column in board.columns] == expected
+
+
+def test_the_table_is_numeric_with_intervals_in_columns_of_their_own(run):
+    board = make_board(*results(run), "auroc", SETS)
+    labels = families = {name: name for name in board.detectors}
+    frame = as_frame(board, labels, families, intervals=True)
+    numeric = frame.drop(columns=["Detector", "Family", "Worse than chance on"], errors="ignore")
+    assert all(np.issubdtype(kind, np.floating) for kind in numeric.dtypes)
+    np.testing.assert_array_equal(frame["noise low"], board.lows[:, 2])
+    np.testing.assert_array_equal(frame["mean high"], board.highs[:, -1])
+    assert "noise low" not in as_frame(board, labels, families, intervals=False)
+
+
+# Is the difference real?
+
+
+def paired(difference: float, p_value: float) -> PairedTest:
+    return PairedTest(
+        0.8, 0.8 - difference, difference, difference - 0.1, difference + 0.1, p_value
+    )
+
+
+def test_the_verdict_says_on_which_sets_the_difference_is_more_than_luck():
+    tests = {"a": paired(0.1, 0.001), "b": paired(-0.1, 0.001), "c": paired(0.1, 0.04)}
+    said = verdict("KNN", "MSP", tests)
+    assert said.startswith("**KNN** is better than **MSP** on a and worse than **MSP** on b")
+    assert "on the other 1 the difference could be luck" in said
+    assert "better than **MSP** on c" in verdict("KNN", "MSP", {"c": tests["c"]})
+    assert "cannot tell" in verdict("KNN", "MSP", {"c": tests["c"], "d": tests["c"]})
+
+
+def test_bonferroni_multiplies_and_ends_at_one():
+    assert corrected(0.01, 5) == pytest.approx(0.05)
+    assert corrected(0.3, 5) == 1.0
+
+
+def test_only_runs_with_the_same_samples_are_compared(tmp_path):
+    one, other = (make_run(tmp_path, name, epochs=(1,), ood_sets=SETS) for name in ("a", "b"))
+
+    def same() -> list[str]:
+        loaders.look_again()
+        return board_loaders.same_samples(one, other)
+
+    assert same() == []
+    samples = add_samples(one)
+    add_samples(other)
+    assert same() == list(SETS)
+    changed = samples.copy()
+    changed.loc[changed["set"] == "birds/test", "index"] += 1
+    write.save_samples(other, changed)
+    assert same() == ["letters", "noise"]
+    changed.loc[changed["set"] == "made/test", "index"] += 1
+    write.save_samples(other, changed)
+    assert same() == []
+
+
+# The figures
+
+
+def small_board(**changes) -> Board:
+    values = np.array([[0.9, 0.95, 0.925], [0.9, 0.4, 0.65], [np.nan, 0.7, np.nan]])
+    board = Board(
+        metric="auroc",
+        label="AUROC",
+        higher_is_better=True,
+        detectors=("knn", "msp", "vim"),
+        columns=(Column("a", "near"), Column("b", "far"), Column("mean", "all", mean=True)),
+        values=values,
+        lows=values - 0.02,
+        highs=values + 0.02,
+        aurocs=values,
+        ranks=np.array([1.25, 2.25, 2.0]),
+    )
+    return replace(board, **changes)
+
+
+def heatmap(board: Board):
+    labels = [f"<b>{name}" for name in board.detectors]
+    return figures.leaderboard(board, labels, ["logits"] * len(labels), shown=SHOWN)
+
+
+def test_cells_write_the_value_and_mark_the_best_and_the_wrong_way_round():
+    (cells,) = heatmap(small_board()).data
+    assert list(cells.text) == [
+        ["<b>★ 0.900</b>", "<b>★ 0.950</b>", "<b>★ 0.925</b>"],
+        ["<b>★ 0.900</b>", "! 0.400", "0.650"],
+        ["", "0.700", ""],
+    ]
+    assert "AUROC 0.400 [0.380, 0.420]" in cells.hovertext[1][1]
+    assert "worse than chance" in cells.hovertext[1][1]
+    assert "not measured" in cells.hovertext[2][0]
+    assert cells.hovertext[0][0].startswith("&lt;b&gt;knn (looks at logits)")
+
+
+def test_the_lowest_is_the_best_where_lower_is_better():
+    board = small_board(metric="fpr95", label="FPR95", higher_is_better=False)
+    assert board.best.tolist() == [[True, False, False], [True, True, True], [False] * 3]
+    (cells,) = heatmap(board).data
+    assert cells.text[1][1] == "<b>★ ! 0.400</b>"
+
+
+@pytest.mark.parametrize("metric", INTERVAL_METRICS)
+def test_blue_is_better_and_neutral_is_chance_or_the_worst(metric):
+    higher = DEFINITIONS[metric].direction == "higher"
+    figure = heatmap(small_board(metric=metric, higher_is_better=higher))
+    scale = figure.layout.coloraxis
+    # Of the template's colours blue is at 0 and orange at 1.
+    assert figures.themed(figure).layout.template.layout.coloraxis.colorscale[0][1] == "#084B8A"
+
+    def shade(value: float) -> float:
+        at = (value - scale.cmin) / (scale.cmax - scale.cmin)
+        return 1 - at if scale.reversescale else at
+
+    best, worst = (1.0, 0.0) if higher else (0.0, 1.0)
+    assert shade(best) < shade((best + worst) / 2) < shade(worst)
+    neutral = {"auroc": 0.5, "detection_accuracy": 0.5}.get(metric, worst)
+    assert shade(neutral) == pytest.approx(0.5)
+    values = np.nan_to_num(small_board().values, nan=neutral)
+    assert all(0.25 - 1e-9 <= shade(value) <= 0.75 + 1e-9 for value in values.ravel())
+
+
+def test_without_intervals_nothing_is_said_of_them():
+    nothing = np.full((3, 3), np.nan)
+    board = small_board(lows=nothing, highs=nothing)
+    assert not board.has_intervals
+    assert "[" not in "".join(map("".join, heatmap(board).data[0].hovertext))
+
+
+def test_a_large_board_stays_small():
+    rows, columns = 40, 12
+    values = np.random.default_rng(0).random((rows, columns))
+    board = small_board(
+        detectors=tuple(f"detector {k}" for k in range(rows)),
+        columns=tuple(Column(f"a set with a long name {c}", "near") for c in range(columns)),
+        values=values,
+        lows=values,
+        highs=values,
+        aurocs=values,
+    )
+    assert len(heatmap(board).to_json()) < 150_000
+
+
+def band(name: str, *, style=None, intervals: bool = True) -> figures.Band:
+    values = np.array([0.5, 0.6, 0.8])
+    ends = (values - 0.1, values + 0.1) if intervals else (np.full(3, np.nan),) * 2
+    return figures.Band(name, np.array([1, 2, 8]), values, *ends, style)
+
+
+def test_chosen_detectors_have_bands_and_the_others_share_one_faint_line():
+    bands = (
+        band("KNN", style=ID_STYLE),
+        band("old", style=ood_style(0), intervals=False),
+        band("x"),
+        band("y"),
+    )
+    panels = [figures.BandPanel(kind, bands) for kind in ("near", "far")]
+    figure = figures.bands_over_epochs(panels, title="T", value="AUROC", shown=SHOWN, chance=0.5)
+    first = [trace for trace in figure.data if trace.yaxis == "y"]
+    assert [trace.name for trace in first] == ["other detectors", None, "KNN", "old"]
+    faint, area = first[:2]
+    assert np.isnan(faint.y).sum() == 2
+    assert set(faint.text) == {"x", "y"}
+    np.testing.assert_allclose(area.y, [0.6, 0.7, 0.9, 0.7, 0.5, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(area.x, [1, 2, 8, 8, 2, 1])
+    assert "[0.700, 0.900]" in first[2].text[2]
+    assert [trace.name for trace in figure.data if trace.showlegend] == [
+        "other detectors",
+        "KNN",
+        "old",
+    ]
+    assert {shape.xref for shape in figure.layout.shapes if shape.x0 == shape.x1 == 8} == {
+        "x",
+        "x2",
+    }
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_unbeaten_detectors_are_those_that_none_beats_on_both(higher):
+    near, far = np.random.default_rng(3).integers(0, 6, (2, 40)) / 5
+    near[7] = np.nan
+    sign = 1 if higher else -1
+    found = unbeaten(near, far, higher_is_better=higher)
+    for k in range(40):
+        beaten = any(
+            sign * near[j] >= sign * near[k]
+            and sign * far[j] >= sign * far[k]
+            and (near[j], far[j]) != (near[k], far[k])
+            for j in range(40)
+        )
+        assert found[k] == (not beaten and k != 7)
+
+
+def test_names_stand_at_the_unbeaten_where_there_is_room():
+    near, far = np.array([0.9, 0.5, 0.899, 0.2, 0.1]), np.array([0.5, 0.9, 0.501, 0.2, 0.1])
+    family = figures.Family("logits", tuple("abcde"), near, far, ID_STYLE)
+    figure = figures.near_against_far([family], label="AUROC", higher_is_better=True, shown=SHOWN)
+    (points,) = figure.data
+    assert points.text == ("a", "b", "", "", "")
+    assert points.marker.size == (13, 13, 13, 8, 8)
+    assert points.hovertext == tuple("abcde")
+
+
+def test_differences_have_a_row_each_around_zero():
+    figure = figures.differences(
+        ["a", "b"],
+        np.array([0.1, -0.2]),
+        np.array([0.05, -0.3]),
+        np.array([0.2, -0.15]),
+        title="Difference",
+        axis="better",
+        styles=[ood_style(0), ood_style(1)],
+        shown=SHOWN,
+    )
+    assert [trace.error_x.array[0] for trace in figure.data] == pytest.approx([0.1, 0.05])
+    assert [trace.error_x.arrayminus[0] for trace in figure.data] == pytest.approx([0.05, 0.1])
+    low, high = figure.layout.xaxis.range
+    assert low == -high
+    assert low < -0.3
+
+
+def test_bins_of_many_samples_are_large():
+    line = figures.Reliable(
+        "as it is", np.array([0.5, 0.9]), np.array([0.4, 0.8]), np.array([1, 100]), ID_STYLE
+    )
+    (points,) = figures.reliability_diagram([line], shown=SHOWN).data
+    assert points.marker.size[0] < points.marker.size[1]
+    assert list(points.customdata) == [1, 100]
+
+
+def test_temperature_is_on_a_log_axis_with_the_fitted_one_marked():
+    line = figures.Series("MSP", np.array([0.1, 1, 10]), np.array([0.5, 0.6, 0.7]))
+    figure = figures.against_temperature([line], value="AUROC", fitted=2.5, shown=SHOWN)
+    assert figure.layout.xaxis.type == "log"
+    assert [shape.x0 for shape in figure.layout.shapes] == [1.0, 2.5]
+    figure = figures.against_temperature([line], value="AUROC", fitted=None, shown=SHOWN)
+    assert len(figure.layout.shapes) == 1
+
+
+# The page
+
+
+def test_the_page_shows_every_detector_on_every_set(open_page, good, run):
+    app = healthy(open_page(good))
+    (cells,) = figure_of(app, "AUROC of")["data"]
+    rows, _ = results(run)
+    assert len(cells["text"]) == rows["detector"].nunique()
+    assert len(cells["text"][0]) == 6
+    frame = app.dataframe[0].value
+    assert list(frame.columns[:6]) == [
+        *("Detector", "Family", "Average rank"),
+        *("letters", "birds", "noise"),
+    ]
+    energy = frame.set_index("Detector").loc[detectors.info("energy").label]
+    expected = rows[(rows["detector"] == "energy") & (rows["set"] == "noise")]["auroc"].iloc[0]
+    assert energy["noise"] == pytest.approx(expected)
+    said = words(app)
+    assert "200 times" in said
+    assert "every set counts the same" in said
+    assert "Average rank" in said
+    assert "Energy, linear probe" in list(frame["Detector"])
+
+
+@pytest.mark.parametrize("metric", INTERVAL_METRICS)
+def test_the_url_chooses_the_metric(open_page, good, metric):
+    label = DEFINITIONS[metric].label
+    app = healthy(open_page(good, metric=label))
+    figure = figure_of(app, f"{label} of")
+    assert label in figure["data"][0]["hovertext"][0][0]
+
+
+def test_families_and_kinds_are_filters(open_page, good):
+    app = healthy(open_page(good, families=["logits"], kind="near"))
+    frame = app.dataframe[0].value
+    assert set(frame["Family"]) == {"logits"}
+    assert {"letters", "birds", "mean near"} <= set(frame.columns)
+    assert not {"noise", "mean far", "mean"} & set(frame.columns)
+
+
+def test_intervals_are_columns_when_asked_for(open_page, good):
+    assert "noise low" not in healthy(open_page(good)).dataframe[0].value
+    assert "noise low" in healthy(open_page(good, intervals="on")).dataframe[0].value
+
+
+DRAWN = {
+    TABS[0]: {"Detectors over epochs"},
+    TABS[1]: {"AUROC on near and on far OOD sets"},
+    TABS[2]: {"Difference in AUROC"},
+    TABS[3]: {
+        "Confidence against accuracy",
+        "Detectors of the logits against temperature",
+        "Calibration over epochs",
+    },
+}
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_the_open_tab_alone_is_drawn(open_page, good, tab):
+    app = healthy(open_page(good, tab=tab))
+    assert set(titles(app)[1:]) == DRAWN[tab]
+    assert sum(len(chart.proto.spec) for chart in app.get("plotly_chart")) < 1_000_000
+
+
+def test_followed_detectors_stand_out(open_page, good):
+    app = healthy(open_page(good, follow=["GEN"]))
+    figure = figure_of(app, "Detectors over epochs")
+    names = [trace["name"] for trace in figure["data"] if trace.get("showlegend")]
+    assert names == ["other detectors", "GEN"]
+    app = healthy(app.multiselect(key="follow").set_value([]).run())
+    names = [t.get("name") for t in figure_of(app, "Detectors over epochs")["data"]]
+    assert set(names) == {"other detectors"}
+
+
+def test_the_difference_is_that_of_the_results_with_a_test(open_page, good, run):
+    app = healthy(open_page(good, tab=TABS[2], first="KNN", second="MSP"))
+    table = app.dataframe[1].value.set_index("OOD set")
+    rows, _ = results(run)
+    aurocs = rows.set_index(["detector", "set"])["auroc"]
+    for name in SETS:
+        expected = aurocs["knn", name] - aurocs["msp", name]
+        assert table.loc[name, "Difference"] == pytest.approx(expected)
+        assert table.loc[name, "Low"] <= expected <= table.loc[name, "High"]
+    epoch = run.epoch(9)
+    scores = [epoch.scores(d, s).astype(float) for d in ("knn", "msp") for s in ("test", "noise")]
+    found = metrics.delong(*scores)
+    assert table.loc["noise", "p"] == pytest.approx(found.p_value)
+    assert table.loc["noise", "p, corrected"] == pytest.approx(min(1, 3 * found.p_value))
+    assert "Bonferroni" in words(app)
+    assert "KNN" in words(app)
+
+
+def test_the_same_score_is_compared_with_another_run_of_the_same_samples(open_page, good):
+    app = open_page(good, tab=TABS[2], against="dogs", first="Energy", second="Energy")
+    app = healthy(app)
+    assert app.selectbox(key="against").options == ["cats", "dogs"]
+    figure = figure_of(app, "Difference")
+    subtitle = figure["layout"]["title"]["subtitle"]["text"]
+    assert subtitle.startswith("Energy of cats minus Energy of dogs (epoch 9, encoder)")
+
+
+def test_a_score_is_not_compared_with_itself(open_page, good):
+    app = healthy(open_page(good, tab=TABS[2], first="MSP", second="MSP"))
+    assert "Choose two different scores" in words(app)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_results_of_before_there_were_intervals_are_shown(open_page, tmp_path, tab):
+    run = make_run(tmp_path, "older", epochs=(1, 4))
+    strip_to_older(run)
+    app = healthy(open_page(tmp_path, tab=tab))
+    assert "written without intervals" in words(app)
+    assert not any(each.key == "intervals" for each in app.get("button_group"))
+    if tab == TABS[0]:
+        traces = figure_of(app, "Detectors over epochs")["data"]
+        assert not any(trace.get("fill") for trace in traces)
+    if tab == TABS[3]:
+        assert "python scripts/evaluate.py older" in words(app)
+        assert len(titles(app)) == 1
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_layer_without_a_head_says_why_it_has_few_detectors(open_page, tmp_path, tab):
+    make_run(tmp_path, "bees", layers=("encoder", "projector"), heads=("projector",))
+    app = healthy(open_page(tmp_path, layer="encoder", tab=tab))
+    assert "encoder has no classifier of its own" in words(app)
+    assert "MSP" not in list(app.dataframe[0].value["Detector"])
+    assert "Energy, linear probe" in list(app.dataframe[0].value["Detector"])
+    assert "no classifier" not in words(healthy(open_page(tmp_path, layer="projector", tab=tab)))
+
+
+def test_without_results_the_page_says_how_to_make_them(open_page, tmp_path):
+    make_run(tmp_path, "young", results=False)
+    app = healthy(open_page(tmp_path))
+    assert "python scripts/evaluate.py young" in words(app)
+    assert not titles(app)
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize(
+    "sets", [{"noise": "near"}, {"noise": "far", "dots": "far"}], ids=["one set", "far alone"]
+)
+def test_few_sets_are_enough(open_page, tmp_path, tab, sets):
+    make_run(tmp_path, "few", epochs=(1, 4), ood_sets=sets)
+    app = healthy(open_page(tmp_path, tab=tab, kind="near"))
+    columns = set(app.dataframe[0].value.columns)
+    assert set(sets) <= columns
+    assert ("mean far" in columns) == (len(sets) == 2)
+    if tab == TABS[1]:
+        assert "OOD sets of one kind alone" in words(app)
+    if tab == TABS[2] and len(sets) == 1:
+        assert "Bonferroni" not in words(app)
+
+
+def test_scores_that_rank_the_wrong_way_round_are_remarked(open_page, tmp_path):
+    make_run(tmp_path, "odd", ood_scale=6.0)
+    app = healthy(open_page(tmp_path))
+    frame = app.dataframe[0].value.set_index("Detector")
+    assert frame.loc["Energy", "noise"] < 0.5
+    assert "noise" in frame.loc["Energy", "Worse than chance on"]
+    cells = figure_of(app, "AUROC of")["data"][0]["text"]
+    assert any(cell.startswith("! ") for row in cells for cell in row)
+
+
+@pytest.mark.parametrize("value", ["", "<script>", "999", "no-such"])
+def test_an_unusable_url_falls_back(open_page, good, value):
+    names = ("metric", "families", "kind", "intervals", "tab", "follow", "first", "second")
+    for tab in TABS:
+        url = dict.fromkeys((*names, "against"), value) | {"tab": value if value else tab}
+        app = healthy(open_page(good, **url))
+        assert app.selectbox(key="metric").value == "AUROC"
+        assert len(titles(app)) == 2 or tab == TABS[3]
