@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from made_runs import add_maps
 from safetensors.numpy import save_file
+from scipy.special import logsumexp
 from test_app import PAGES, healthy, open_app  # noqa: F401 - a fixture
 
 from ncviz.arrays import ClassStatistics
@@ -21,6 +22,7 @@ from ncviz.evaluation import evaluate
 from ncviz.extraction import extract
 from ncviz.importing import import_features
 from ncviz.importing.formats import FORMATS
+from ncviz.metrics import detection_metrics
 from ncviz.store import open_run
 from ncviz.transfer import fit_head
 
@@ -147,7 +149,14 @@ def test_without_a_head_logits_are_kept_and_a_probe_stands_in(arrays, tmp_path):
     expected = fit_head(epoch.features("train"), CLASSES)
     np.testing.assert_allclose(epoch.probe().weight, expected.weight, atol=0.02)
     evaluate([run], progress=False)
-    assert "energy_probe" in set(epoch.detection()["detector"])
+    found = set(epoch.detection()["detector"])
+    assert {"energy_probe", "energy", "msp", "temperature_scaling", "knn"} <= found
+    assert not {"vim", "react", "fdbd"} & found  # they ask for the head itself
+    expected = detection_metrics(
+        *(logsumexp(arrays[name]["logits"], axis=1) for name in ("test", "far/noise"))
+    )
+    row = epoch.detection().set_index(["detector", "set"]).loc[("energy", "noise")]
+    assert row["auroc"] == pytest.approx(expected.auroc)
     accuracy = (arrays["test"]["logits"].argmax(1) == arrays["test"]["labels"]).mean()
     assert epoch.calibration()["accuracy"].item() == accuracy
 

@@ -73,6 +73,21 @@ class DetectorInfo:
         return "features" in self.needs and "head" not in self.needs
 
     @property
+    def looks_at_logits_alone(self) -> bool:
+        """Whether nothing but logits is looked at, wherever they come from."""
+        return all(need.endswith("logits") for need in self.needs)
+
+    def suits(self, *, has_head: bool, has_logits: bool) -> bool:
+        """Whether a layer with or without a head, or logits, of its own can be scored from arrays.
+
+        A layer inside the network has neither; the last one of a network whose head is not known
+        has logits alone.
+        """
+        if not self.scores_arrays or has_head:
+            return self.scores_arrays
+        return self.looks_at_features_alone or (has_logits and self.looks_at_logits_alone)
+
+    @property
     def learns_from_samples(self) -> bool:
         """Whether fitting takes samples, besides the head and the training set's statistics."""
         return any(need.startswith(("training", "held-out")) for need in self.needs)

@@ -73,12 +73,13 @@ def _bins(found: Reliability, scaled: bool) -> Iterator[dict]:
 def temperature_table(layer: Layer) -> pd.DataFrame:
     """AUROC and FPR95 of the detectors that look at logits alone, from logits over temperature.
 
-    Empty where the layer has no head of its own.
+    Empty where the layer has neither a head nor a probe to fit them to.
     """
     rows = []
+    head = layer.probe if layer.head is None else layer.head
     alone = [name for name in detectors.names() if detectors.info(name).needs == ("logits",)]
-    for name in alone if layer.head is not None else ():
-        detector = detectors.create(name).fit(layer.train, layer.head, layer.statistics)
+    for name in alone if head is not None else ():
+        detector = detectors.create(name).fit(layer.train, head, layer.statistics)
         for temperature in TEMPERATURES:
             scores = {
                 each: detector.score(_divided(samples, temperature))

@@ -22,9 +22,14 @@ Scores = dict[str, dict[str, np.ndarray]]
 
 
 class Layer(NamedTuple):
-    """Features, statistics and heads of one layer of an epoch."""
+    """Features, statistics and heads of one layer of an epoch.
+
+    `has_logits` says that the network's logits are made from this layer, with a head or without
+    one that is known.
+    """
 
     name: str
+    has_logits: bool
     statistics: ClassStatistics
     head: Head | None
     probe: Head | None
@@ -38,6 +43,7 @@ class Layer(NamedTuple):
         extracted = [ood for ood in epoch.run.ood_sets if epoch.full_name(ood) in epoch.sets]
         return cls(
             name=name,
+            has_logits=name == epoch.run.layers[-1],
             statistics=epoch.statistics(name),
             head=epoch.head(name) if epoch.has_head(name) else None,
             probe=epoch.probe(name) if epoch.has_probe(name) else None,
@@ -62,16 +68,17 @@ class Scored(NamedTuple):
 def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     """Fit the detectors `names` and score every set by them, as far as the layer allows.
 
-    A layer without a head of its own is scored by detectors that look at features alone. The
-    energy of a linear probe stands beside them, at every layer that has one. A detector that its
-    features make no sense to is left out with a warning.
+    A layer without a head of its own is scored by detectors that look at features alone, and by
+    those that look at logits alone where the logits are its own. The energy of a linear probe
+    stands beside them, at every layer that has one. A detector that its features make no sense to
+    is left out with a warning.
     """
     fitted: dict[str, Detector] = {}
     scores: Scores = {}
     head = layer.probe if layer.head is None else layer.head
     for name in names if head is not None else ():
         info = detectors.info(name)
-        if not info.scores_arrays or (layer.head is None and not info.looks_at_features_alone):
+        if not info.suits(has_head=layer.head is not None, has_logits=layer.has_logits):
             continue
         try:
             score = _score_held_out if info.learns_held_out else _score

@@ -69,10 +69,11 @@ def names(epoch: Epoch, layer: str) -> tuple[str, ...]:
     path = epoch.path / layout.DETECTORS
     stored = {name.split("/")[1] for name in _names(epoch) if name.startswith(f"{layer}/")}
     recorded = files.sources_of(path, mend=_mend(epoch))
+    own = {"has_head": epoch.has_head(layer), "has_logits": layer == epoch.run.layers[-1]}
     found = []
     for name in detectors.names():
         info = detectors.info(name)
-        if not info.scores_arrays or not (epoch.has_head(layer) or info.looks_at_features_alone):
+        if not info.suits(**own):
             continue
         if info.learns_from_samples and (name not in stored or _stale(epoch, name, recorded)):
             continue
