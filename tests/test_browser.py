@@ -564,4 +564,5 @@ def test_an_address_chooses_the_metric_of_the_leaderboard_and_it_is_downloaded(
     # A look into another tab draws it, and leaves the choice.
     tab.get_by_role("tab", name="Is the difference real?").click()
     tab.get_by_text("DeLong's test").wait_for()
-    wait_for_address(tab, tab="Is the difference real?", metric="FPR95 (ID positive)", kind="far")
+    wait_for_address(tab, metric="FPR95 (ID positive)", kind="far")
+    assert address_of(tab)["tab"] == ["Is the difference real?"]

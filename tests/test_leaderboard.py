@@ -279,23 +279,25 @@ def test_the_lowest_is_the_best_where_lower_is_better():
 
 
 @pytest.mark.parametrize("metric", INTERVAL_METRICS)
-def test_blue_is_better_and_neutral_is_chance_or_the_worst(metric):
+@pytest.mark.parametrize("worst", [0.1, 0.6])
+def test_blue_is_better_and_neutral_is_chance_or_the_worst(metric, worst):
     higher = DEFINITIONS[metric].direction == "higher"
-    figure = heatmap(small_board(metric=metric, higher_is_better=higher))
+    values = np.linspace(worst, 0.9, 9).reshape(3, 3)
+    values[1, 1] = np.nan
+    values = values if higher else 1 - values
+    figure = heatmap(small_board(metric=metric, higher_is_better=higher, values=values))
     scale = figure.layout.coloraxis
     # Of the template's colours blue is at 0 and orange at 1.
     assert figures.themed(figure).layout.template.layout.coloraxis.colorscale[0][1] == "#084B8A"
-
-    def shade(value: float) -> float:
-        at = (value - scale.cmin) / (scale.cmax - scale.cmin)
-        return 1 - at if scale.reversescale else at
-
-    best, worst = (1.0, 0.0) if higher else (0.0, 1.0)
-    assert shade(best) < shade((best + worst) / 2) < shade(worst)
-    neutral = {"auroc": 0.5, "detection_accuracy": 0.5}.get(metric, worst)
-    assert shade(neutral) == pytest.approx(0.5)
-    values = np.nan_to_num(small_board().values, nan=neutral)
-    assert all(0.25 - 1e-9 <= shade(value) <= 0.75 + 1e-9 for value in values.ravel())
+    at = (values - scale.cmin) / (scale.cmax - scale.cmin)
+    shade = (1 - at if scale.reversescale else at).ravel()[[0, 1, 2, 3, 5, 6, 7, 8]]
+    assert (np.diff(shade) < 0).all()
+    if metric == "auroc" and worst < 0.5:
+        assert shade[0] == pytest.approx(0.75)
+        np.testing.assert_array_equal(shade > 0.5, np.delete(values, 4) < 0.5)
+    else:
+        assert shade[0] == pytest.approx(0.5)
+        assert shade[-1] == pytest.approx(0.25)
 
 
 def test_without_intervals_nothing_is_said_of_them():
@@ -541,6 +543,7 @@ def test_a_layer_without_a_head_says_why_it_has_few_detectors(open_page, tmp_pat
     make_run(tmp_path, "bees", layers=("encoder", "projector"), heads=("projector",))
     app = healthy(open_page(tmp_path, layer="encoder", tab=tab))
     assert "encoder has no classifier of its own" in words(app)
+    assert "detectors that need one are missing" in words(app)
     assert "MSP" not in list(app.dataframe[0].value["Detector"])
     assert "Energy, linear probe" in list(app.dataframe[0].value["Detector"])
     assert "no classifier" not in words(healthy(open_page(tmp_path, layer="projector", tab=tab)))
@@ -580,10 +583,9 @@ def test_scores_that_rank_the_wrong_way_round_are_remarked(open_page, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["", "<script>", "999", "no-such"])
-def test_an_unusable_url_falls_back(open_page, good, value):
-    names = ("metric", "families", "kind", "intervals", "tab", "follow", "first", "second")
-    for tab in TABS:
-        url = dict.fromkeys((*names, "against"), value) | {"tab": value if value else tab}
-        app = healthy(open_page(good, **url))
-        assert app.selectbox(key="metric").value == "AUROC"
-        assert len(titles(app)) == 2 or tab == TABS[3]
+@pytest.mark.parametrize("tab", [*TABS, None])
+def test_an_unusable_url_falls_back(open_page, good, value, tab):
+    names = ("metric", "families", "kind", "intervals", "follow", "first", "second", "against")
+    app = healthy(open_page(good, **dict.fromkeys(names, value), tab=tab or value))
+    assert app.selectbox(key="metric").value == "AUROC"
+    assert set(titles(app)[1:]) == DRAWN[tab or TABS[0]]

@@ -14,17 +14,8 @@ ROW = 24
 """Height of a row in pixels."""
 _LONGEST = 16
 _GAP = 3
-# The value in the neutral middle of the colour scale: chance, or the worst there is where chance
-# depends on the sizes of the sets.
-_NEUTRAL = {
-    "auroc": 0.5,
-    "aupr_in": 0.0,
-    "aupr_out": 0.0,
-    "fpr95": 1.0,
-    "fpr95_ood": 1.0,
-    "detection_accuracy": 0.5,
-}
 _LEAST_REACH = 0.05
+"""Differences below this look alike."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ def leaderboard(
     )
     sets = sum(not column.mean for column in board.columns)
     border = [grid.upright(sets - 0.5, width=1)] if sets < len(columns) else []
-    neutral, reach = _NEUTRAL[board.metric], _reach(board)
+    neutral, reach = _scale(board)
     layout = theme.layout(
         f"{theme.text(board.label)} of {len(labels)} detectors",
         shown,
@@ -119,7 +110,7 @@ def leaderboard(
         coloraxis={
             "cmin": neutral - 2 * reach,
             "cmax": neutral + 2 * reach,
-            # Blue is the better side.
+            # Blue is the better side. On the shades beyond `reach` no ink is easy to read.
             "reversescale": board.higher_is_better,
             "showscale": False,
         },
@@ -148,13 +139,18 @@ def leaderboard(
     return go.Figure([cells], layout | {"margin": {"t": 124, "b": 12, "l": 60, "r": 8}})
 
 
-def _reach(board: Board) -> float:
-    """How far the values are from neutral at most.
+def _scale(board: Board) -> tuple[float, float]:
+    """The value in the neutral middle of the colours, and how far others are from it at most.
 
-    The colour scale reaches twice as far: on the shades of its outer halves no ink is easy to read.
+    Neutral is chance where an AUROC is below it, else the worst value shown: where all are good,
+    colours still tell them apart.
     """
-    distances = np.abs(board.values - _NEUTRAL[board.metric])
-    return float(np.max(distances, where=~np.isnan(distances), initial=_LEAST_REACH))
+    shown = board.values[~np.isnan(board.values)]
+    if not len(shown):
+        return 0.0, _LEAST_REACH
+    worst = float(shown.min() if board.higher_is_better else shown.max())
+    neutral = max(worst, 0.5) if board.metric == "auroc" else worst
+    return neutral, max(_LEAST_REACH, float(np.abs(shown - neutral).max()))
 
 
 def _heading(column: Column) -> str:

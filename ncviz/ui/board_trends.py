@@ -61,6 +61,8 @@ def over_epochs(
     components.chart(figure, key="board_epochs", alt=f"{board.label} of detectors over epochs")
     bands = "Bands are 95 % intervals over test samples. " if board.has_intervals else ""
     chance = "Dashed: chance. " if board.metric == "auroc" else ""
+    if rows["epoch"].nunique() == 1:
+        st.caption(f"{plain(view.layer)} has results at this epoch alone.")
     st.caption(f"{bands}{chance}Point at a faint line for its name.")
 
 

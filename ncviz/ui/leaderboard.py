@@ -125,10 +125,9 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
 def _explain_layer(view: View) -> None:
     if not board_loaders.has_head(view.run, view.epoch, view.layer):
         st.markdown(
-            f":material/info: {plain(view.layer)} has no classifier of its own, so it has no "
-            "logits: here are only detectors that look at features alone"
-            f", and the energy of a linear probe. The network's head sits on "
-            f"{plain(view.run.layers[-1])}."
+            f":material/info: {plain(view.layer)} has no classifier of its own, so detectors that "
+            "need one are missing. Those here look at its features; some take the logits of the "
+            f"network's head beside them, which sits on {plain(view.run.layers[-1])}."
         )
 
 
@@ -141,9 +140,9 @@ def _heatmap(view: View, board: Board) -> None:
         alt=f"{board.label} of each detector on each OOD set",
     )
     better = "higher" if board.higher_is_better else "lower"
-    colours = "the bluer, the better"
-    if board.metric == "auroc":
-        colours += ", orange is worse than chance"
+    colours = "the bluer, the better among those shown"
+    if board.metric == "auroc" and board.wrong.any():
+        colours += "; orange is worse than chance"
     st.caption(
         f"{plain(board.label)}: {better} is better; {colours}. ★ best of its column. "
         "\\! AUROC below 0.5: OOD samples score higher than known ones more often than not. "
