@@ -69,6 +69,18 @@ def test_a_word_finds_definitions_in_every_group(open_reference):
     assert "No definition" in open_reference(find="tea kettle").markdown[-1].value
 
 
+def test_one_definition_can_be_linked_to(open_reference):
+    app = open_reference(about="logits")
+    assert len(app.latex) > 1
+    app.button(key="_link_logits/entropy").click().run()
+    assert shown(app) == shown(open_reference(find="=logits/entropy"))
+    (formula,) = shown(app)
+    assert first_clause(formula) == first_clause(detectors.info("entropy").formula)
+    (formula,) = shown(open_reference(find="=spread/entropy"))
+    assert first_clause(formula) == first_clause(collapse.METRICS["entropy"].formula)
+    assert "No definition" in open_reference(find="=entropy").markdown[-1].value
+
+
 def test_document_of_the_detectors_is_what_the_command_prints():
     path = ROOT / "docs" / "detectors.md"
     assert path.read_text(encoding="utf-8") == document() + "\n"

@@ -13,6 +13,7 @@ from ncviz.definitions import MetricInfo
 from ncviz.detectors import DetectorInfo, probe_energy
 from ncviz.ui import components, controls, detector
 
+_EXACTLY = "="
 _GROUPS = {
     "NC1": "How far samples of one class scatter about their mean.",
     "NC2": "How close the class means are to pointing away from each other equally.",
@@ -28,11 +29,17 @@ _GROUPS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One definition: the texts it is found by, and how it is drawn."""
+    """One definition: its name in code, the texts it is found by, and how it is drawn."""
 
+    name: str
     group: str
     words: str
     draw: Callable[[], None]
+
+    @property
+    def place(self) -> str:
+        """Names it alone: a metric and a detector may share a name."""
+        return f"{self.group}/{self.name}"
 
 
 def body() -> None:
@@ -44,7 +51,7 @@ def body() -> None:
         key="find",
         placeholder="a name, a paper or a word: KNN, Papyan, temperature, FPR95",
     )
-    found = [entry for entry in entries if wanted.lower() in entry.words]
+    found = [entry for entry in entries if _matches(entry, wanted)]
     if wanted and not found:
         components.empty_state(f"No definition has the words {components.plain(wanted)} in it.")
         return
@@ -57,6 +64,27 @@ def body() -> None:
             if wanted:
                 st.caption(components.plain(entry.group))
             entry.draw()
+            # What the box finds is in the address, so the address then leads to this one alone.
+            st.button(
+                "Link to this",
+                icon=":material/link:",
+                type="tertiary",
+                key=f"_link_{entry.place}",
+                on_click=_find,
+                args=(f"{_EXACTLY}{entry.place}",),
+                help="Shows this one alone; the address of the page then leads to it.",
+            )
+
+
+def _find(words: str) -> None:
+    st.session_state["find"] = words
+
+
+def _matches(entry: Entry, wanted: str) -> bool:
+    """Whether the reader's words are in the entry's; after `=` stands the place of one entry."""
+    if wanted.startswith(_EXACTLY):
+        return entry.place == wanted.removeprefix(_EXACTLY).strip()
+    return wanted.lower() in entry.words
 
 
 def _about(group: str) -> str:
@@ -76,9 +104,11 @@ def _entries() -> Iterable[Entry]:
     )
     for table in tables:
         for info in table.values():
-            yield Entry(info.group, _metric_words(info), partial(components.define, info))
+            yield Entry(
+                info.name, info.group, _metric_words(info), partial(components.define, info)
+            )
     for info in (*map(detectors.info, detectors.names()), probe_energy.INFO):
-        yield Entry(info.family, _detector_words(info), partial(detector.define, info))
+        yield Entry(info.name, info.family, _detector_words(info), partial(detector.define, info))
 
 
 def _metric_words(info: MetricInfo) -> str:
