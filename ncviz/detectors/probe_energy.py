@@ -12,7 +12,7 @@ from ncviz.detectors.base import DetectorInfo
 INFO = DetectorInfo(
     name="energy_probe",
     label="Energy, linear probe",
-    family="logits of a linear probe",
+    family="linear probe",
     formula=r"\log \sum_c \exp\left((Vh + a)_c\right)",
     source="arXiv 2502.10691, which compares layers by it",
     needs=("features",),

@@ -47,8 +47,8 @@ def _line(line: Reliable) -> go.Scatter:
         x=theme.float32(line.confidence),
         y=theme.float32(line.accuracy),
         name=theme.text(line.name),
-        mode="lines+markers",
-        line=line.style.line(),
+        # No line: a bin of one sample is right or wrong, and would draw a zigzag.
+        mode="markers",
         customdata=line.counts.astype(np.int32),
         marker={
             "symbol": line.style.symbol,

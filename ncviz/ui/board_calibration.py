@@ -116,18 +116,24 @@ def _style(position: int) -> Style:
 
 def _over_epochs(calibration: pd.DataFrame, shown: Shown) -> None:
     epochs = calibration["epoch"].to_numpy()
-    series = [
-        Series(NAMES[scaled], epochs, calibration[name].to_numpy(float), style)
-        for name, scaled, style in (("ece", False, BEFORE), ("ece_scaled", True, AFTER))
+    panels = [
+        Panel(
+            CALIBRATION_DEFINITIONS[name].label,
+            tuple(
+                Series(NAMES[scaled], epochs, calibration[column].to_numpy(float), style)
+                for column, scaled, style in (
+                    (name, False, BEFORE),
+                    (f"{name}_scaled", True, AFTER),
+                )
+            ),
+            0.0,
+        )
+        for name in ("ece", "nll")
     ]
     temperature = Series("", epochs, calibration["temperature"].to_numpy(float))
-    labels = (CALIBRATION_DEFINITIONS[name].label for name in ("ece", "temperature"))
-    panels = [
-        Panel(next(labels), tuple(series), 0.0),
-        Panel(next(labels), (temperature,), 1.0),
-    ]
+    panels.append(Panel(CALIBRATION_DEFINITIONS["temperature"].label, (temperature,), 1.0))
     components.chart(
         over_epochs(panels, title="Calibration over epochs", shown=shown),
         key="calibration",
-        alt="Calibration error and temperature over epochs",
+        alt="Calibration error, likelihood and temperature over epochs",
     )
