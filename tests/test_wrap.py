@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,9 @@ from ncviz.errors import (
 )
 from ncviz.evaluation import evaluate
 from ncviz.extraction import adopt, extract, weights_by_epoch
+from ncviz.extraction.weights import load_weights
 from ncviz.inference import Pixels, load_network, normalise, odin_scores
+from ncviz.inference.scorer import Scorer
 from ncviz.models import registry
 from ncviz.store import open_run
 
@@ -57,7 +61,8 @@ def images() -> torch.Tensor:
 def adapter(tmp_path, monkeypatch) -> Path:
     """The adapter that the documentation shows, as the user's file."""
     text = (ROOT / "docs" / "bring-your-own.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = (block for block in blocks if "models.register" in block)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     path = tmp_path / "my_net.py"
     path.write_text(code)
@@ -180,10 +185,10 @@ def test_the_adapter_of_the_documentation(form, adapter, shapes, tmp_path):
     )
 
 
-def adopt_shapes(tmp_path: Path, shapes: Path, weights):
+def adopt_shapes(tmp_path: Path, shapes: Path, weights, *, architecture: str = "my-net"):
     return adopt(
         tmp_path / "runs" / "mine",
-        architecture="my-net",
+        architecture=architecture,
         id_set="shapes",
         weights=weights,
         transform=Transform(size=SIZE),
@@ -309,3 +314,104 @@ def test_weights_by_epoch():
     for texts in (["a.pt"], ["x=a.pt"], ["1="], ["1=a", "01=b"]):
         with pytest.raises(InvalidOptionError):
             weights_by_epoch(texts)
+
+
+def test_threads_that_share_a_network_see_their_own_images(images):
+    network = models.wrap(mobilenet(), head="classifier.3", stages={"stage1": "features.3"}).eval()
+    inputs = [images, 3 * images + 1]
+    with torch.inference_mode():
+        expected = [network(each) for each in inputs]
+    wrong = []
+
+    def look(at: int) -> None:
+        with torch.inference_mode():
+            for _ in range(20):
+                seen = network(inputs[at])
+                for name in ("encoder", "logits"):
+                    if not torch.equal(getattr(seen, name), getattr(expected[at], name)):
+                        wrong.append((at, name))
+                if not torch.equal(seen.stages[0], expected[at].stages[0]):
+                    wrong.append((at, "stage1"))
+
+    threads = [threading.Thread(target=look, args=(at,)) for at in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_logits_come_before_a_softmax_in_place():
+    class Confident(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(12, 3)
+
+        def forward(self, images):
+            return self.fc(images.flatten(1)).mul_(0)
+
+    module = Confident()
+    shown = torch.ones(2, 3, 2, 2)
+    outputs = models.wrap(module, head="fc")(shown)
+    torch.testing.assert_close(outputs.logits, module.fc(shown.flatten(1)))
+
+
+def test_a_function_that_fails_is_one_sentence(adapter):
+    models.register("broken")(lambda classes: None)
+    with pytest.raises(InvalidOptionError, match=r"'broken' could not be built.*TypeError"):
+        models.build_architecture("broken", classes=CLASSES, image_size=SIZE)
+
+
+def test_what_is_wrapped_wrongly_shows_before_there_is_a_run(adapter, shapes, tmp_path):
+    torch.save(mobilenet().state_dict(), tmp_path / "a.pt")
+
+    @models.register("idle")
+    def idle(classes, image_size):
+        network = mobilenet()
+        network.idle = nn.Linear(2, classes)
+        return models.wrap(network, head="idle")
+
+    @models.register("flat")
+    def flat(classes, image_size):
+        return models.wrap(nn.Sequential(nn.Flatten(), nn.Linear(7, classes)), head="1")
+
+    for name, message in (("idle", "does not call 'idle'"), ("flat", "cannot see images of 32x32")):
+        with pytest.raises(InvalidOptionError, match=message):
+            adopt_shapes(tmp_path, shapes, {1: tmp_path / "a.pt"}, architecture=name)
+    assert not (tmp_path / "runs" / "mine").exists()
+
+
+def test_weights_of_a_compiled_parallel_network(tmp_path):
+    state = mobilenet(seed=7).state_dict()
+    torch.save({f"module._orig_mod.{n}": value for n, value in state.items()}, tmp_path / "a.pt")
+    network = mobilenet(seed=8)
+    load_weights(network, tmp_path / "a.pt")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, state[name])
+
+
+def test_weights_that_unfold_are_not_loaded(tmp_path):
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as plain,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert (tmp_path / "b.pt").stat().st_size < 10**5
+    with pytest.raises(CorruptFileError, match=r"b\.pt is no file of weights alone"):
+        load_weights(nn.Linear(1, 1), tmp_path / "b.pt")
+
+
+def test_an_uploaded_image_meets_the_scores_that_were_stored_of_it(adapter, shapes, tmp_path):
+    torch.save(mobilenet().state_dict(), tmp_path / "a.pt")
+    run = adopt_shapes(tmp_path, shapes, {1: tmp_path / "a.pt"})
+    run = extract(run, ood=["specks"], data_root=shapes, progress=False, device="cpu")
+    evaluate([run], progress=False)
+    epoch = run.epoch(1)
+    scorer = Scorer.load(epoch)
+    image = load("shapes", "test", root=shapes).image(0)
+    (sight,) = scorer.look(scorer.see(image)[None])
+    assert {"odin", "energy", "mahalanobis"} <= sight.scores.keys()
+    for name, score in sight.scores.items():
+        assert score == pytest.approx(epoch.scores(name, "test")[0], rel=1e-3, abs=1e-4), name

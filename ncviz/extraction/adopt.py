@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from ncviz import data
 from ncviz.arrays import Head
-from ncviz.errors import InvalidOptionError
+from ncviz.errors import InvalidOptionError, NcvizError
 from ncviz.extraction.weights import load_weights
-from ncviz.models import build_architecture
+from ncviz.models import Wrapped, build_architecture
 from ncviz.store import Run, open_run, write
 from ncviz.store.files import new_folder
 
@@ -46,8 +47,8 @@ def adopt(
 
     Raises
     ------
-    NcvizError : unknown architecture or data set, weights that do not fit; nothing is left in
-        `folder` then.
+    NcvizError : unknown architecture or data set, a network that cannot see images of that size,
+        weights that do not fit; nothing is left in `folder` then.
     """
     if not weights:
         raise InvalidOptionError("No weights are given; name a file for each epoch: 90=FILE.")
@@ -57,6 +58,7 @@ def adopt(
     network = build_architecture(
         architecture, classes=len(train_set.classes), image_size=transform.size
     )
+    _try_out(network, transform.size)
     with new_folder(folder) as part:
         run = write.create_run(
             part,
@@ -85,6 +87,20 @@ def adopt(
             heads = {layer: _head(linear) for layer, linear in network.heads().items()}
             write.save_network(run, epoch, arrays, heads)
     return open_run(folder)
+
+
+@torch.inference_mode()
+def _try_out(network: Wrapped, size: int) -> None:
+    """What is wrapped wrongly shows before there is a run, and not at the first extraction."""
+    try:
+        network.eval()(torch.zeros(2, 3, size, size))
+    except NcvizError:
+        raise
+    except Exception as error:  # whatever the user's module raises
+        raise InvalidOptionError(
+            f"{type(network.module).__name__} cannot see images of {size}x{size} pixels: "
+            f"{type(error).__name__}: {error}. Give another --size, or mend the module."
+        ) from error
 
 
 def _head(linear: nn.Linear) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,8 +14,11 @@ from ncviz.errors import CorruptFileError, InvalidArrayError, MissingDataError
 from ncviz.store import files
 
 _NESTED = ("state_dict", "model_state_dict", "model")
-_PARALLEL = "module."
-_DAMAGE = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+_PREFIXES = ("module.", "_orig_mod.")
+_DAMAGE = (
+    *(AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    zipfile.BadZipFile,
+)
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -23,7 +27,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Parameters
     ----------
     path : safetensors, or what torch.save wrote of a state_dict, perhaps as ``"state_dict"`` or
-        ``"model"`` of a dict, and perhaps of DataParallel
+        ``"model"`` of a dict, and perhaps of DataParallel or torch.compile
 
     Raises
     ------
@@ -44,6 +48,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         arrays = files.read_arrays(path, mend="Save it again.")
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
+        _require_stored(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, *_DAMAGE) as error:
         raise CorruptFileError(
@@ -60,10 +65,21 @@ def _read(path: Path) -> dict[str, Tensor]:
     return dict(found)
 
 
+def _require_stored(path: Path) -> None:
+    """torch.save never compresses: a small file must not unfold to a large one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+                raise ValueError("it is compressed")
+
+
 def _without_prefix(weights: dict[str, Tensor], expected: Mapping) -> dict[str, Tensor]:
-    if weights.keys() == expected.keys() or not all(n.startswith(_PARALLEL) for n in weights):
-        return weights
-    return {name.removeprefix(_PARALLEL): tensor for name, tensor in weights.items()}
+    """`weights` without what DataParallel or torch.compile put before every name."""
+    for prefix in _PREFIXES:
+        if weights.keys() != expected.keys() and all(name.startswith(prefix) for name in weights):
+            bare = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+            return _without_prefix(bare, expected) if bare.keys() - {""} else weights
+    return weights
 
 
 def _require_fit(path: Path, weights: Mapping[str, Tensor], expected: Mapping) -> None:

@@ -54,8 +54,8 @@ def build_architecture(name: str, *, classes: int, image_size: int) -> Wrapped:
     Raises
     ------
     UnknownNameError : nobody registers that name.
-    InvalidOptionError : a module cannot be imported, or what is built is no wrapped module with
-        `classes` outputs.
+    InvalidOptionError : a module cannot be imported, its function fails, or what it builds is no
+        wrapped module with `classes` outputs.
     """
     if name not in _builders:
         for plugin in filter(None, map(str.strip, os.environ.get(PLUGINS, "").split(","))):
@@ -69,7 +69,7 @@ def build_architecture(name: str, *, classes: int, image_size: int) -> Wrapped:
             f"It is registered by code of yours, which runs only where you name it: set {PLUGINS} "
             f"to the module or .py file with @ncviz.models.register('{name}') (it lists {listed}).",
         )
-    network = _builders[name](classes, image_size)
+    network = _call(name, _builders[name], classes, image_size)
     if not isinstance(network, Wrapped):
         raise InvalidOptionError(
             f"The architecture '{name}' is built as {type(network).__name__}; return "
@@ -82,6 +82,18 @@ def build_architecture(name: str, *, classes: int, image_size: int) -> Wrapped:
             "build its head with the number it is given."
         )
     return network
+
+
+def _call(name: str, builder: Builder, classes: int, image_size: int) -> object:
+    try:
+        return builder(classes, image_size)
+    except NcvizError:
+        raise
+    except Exception as error:  # whatever the user's function raises
+        raise InvalidOptionError(
+            f"The architecture '{name}' could not be built: {_identity(builder)}({classes}, "
+            f"{image_size}) raised {type(error).__name__}: {error}."
+        ) from error
 
 
 def _import(plugin: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from threading import get_ident
 
 from torch import Tensor, nn
 
@@ -36,13 +37,21 @@ class Wrapped(nn.Module):
         InvalidOptionError : the module's forward pass leaves out the head or a stage.
         """
         taken: dict[str, Tensor] = {}
+        # A network is shared by the threads of the app: each sees its own forward pass alone.
+        thread = get_ident()
 
         def take_head(_, inputs, output) -> None:
-            taken["encoder"], taken["logits"] = inputs[0], output
+            if get_ident() == thread:
+                # A copy: the module may go on to turn its logits into a softmax in place.
+                taken["encoder"], taken["logits"] = inputs[0], output.clone()
 
         def take_stage(stage: str) -> Callable[..., None]:
-            # Pooled at once: the next layer may overwrite its input in place.
-            return lambda _, inputs, output: taken.update({stage: _pooled(stage, output)})
+            def take(_, inputs, output) -> None:
+                if get_ident() == thread:
+                    # Pooled at once: the next layer may overwrite its input in place.
+                    taken[stage] = _pooled(stage, output)
+
+            return take
 
         with ExitStack() as hooks:
             hooks.callback(self._head().register_forward_hook(take_head).remove)
