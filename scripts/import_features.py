@@ -29,8 +29,9 @@ class Options:
     """folder of the exported files"""
     run: str
     """name of the new run"""
-    id_set: str = "imported"
-    """what to call the in-distribution data set"""
+    id_set: str | None = None
+    """what to call the in-distribution data set (default: the run's name); runs that know the same
+    data are compared"""
     epoch: int = 1
     """number of the epoch, where SOURCE has no folder for each"""
     samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)

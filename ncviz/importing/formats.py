@@ -23,7 +23,7 @@ from ncviz.store import files
 
 FORMATS = ("npz", "npy", "safetensors", "parquet", "csv")
 MEMORY_LIMIT = 32 * 2**30
-"""bytes that the arrays of one npz file may unpack to"""
+"""bytes that the arrays of one npz or parquet file may unpack to"""
 
 _DAMAGE = (
     OSError,
@@ -136,7 +136,17 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _parquet(path: Path) -> dict[str, np.ndarray]:
-    return _of_columns(path, pq.read_table(path).to_pandas(ignore_metadata=True))
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        names = [n for n in file.schema_arrow.names if n in _SINGLE or _NUMBERED.fullmatch(n)]
+        # A value that repeats takes no room in the file, and eight bytes in memory.
+        unpacked = 8 * file.metadata.num_rows * len(names)
+        if unpacked > MEMORY_LIMIT:
+            raise InvalidArrayError(
+                f"{path} unpacks to {unpacked / 2**30:.1f} GiB; at most "
+                f"{MEMORY_LIMIT / 2**30:.0f} are read. Export npy files, which are read piece by "
+                "piece."
+            )
+        return _of_columns(path, file.read(columns=names).to_pandas(ignore_metadata=True))
 
 
 def _csv(path: Path) -> dict[str, np.ndarray]:

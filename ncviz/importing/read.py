@@ -123,6 +123,7 @@ def read_export(folder: Path) -> Export:
         others; an unknown format, a damaged file.
     """
     found = _files(folder)
+    _require_known_folders(folder)
     for name in ("train", "test"):
         if name not in found:
             there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
@@ -178,6 +179,18 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
     return found
 
 
+def _require_known_folders(folder: Path) -> None:
+    """A set in a folder with another name than near or far would be missed without a word."""
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir() or path.name.startswith(".") or path.name in GROUPS:
+            continue
+        lost = next((one for one in sorted(path.iterdir()) if one.suffix[1:] in FORMATS), None)
+        if lost is not None:
+            raise InvalidOptionError(
+                f"{lost} lies in a folder that says nothing about it; expected {_LAYOUT}."
+            )
+
+
 def _origin(paths: Mapping[str, Path]) -> Path:
     return paths.get("") or paths.get("features") or next(iter(paths.values()))
 
@@ -209,8 +222,10 @@ def _read_head(paths: dict[str, Path]) -> Head:
     origin, arrays = _origin(paths), read_arrays(paths)
     missing = [name for name in ("weight", "bias") if name not in arrays]
     if missing:
+        zeros = " A layer without one has a bias of zeros." if missing[0] == "bias" else ""
         raise MissingDataError(
             f"{origin} has no array '{missing[0]}' (it has: {', '.join(sorted(arrays)) or 'none'})."
+            + zeros
         )
     with _named(origin):
         return Head(*(np.asarray(arrays[name], np.float32) for name in ("weight", "bias")))

@@ -27,7 +27,7 @@ def import_features(
     source: Path,
     folder: Path,
     *,
-    id_set: str = "imported",
+    id_set: str | None = None,
     epoch: int = 1,
     sizes: Sizes = Sizes(),
 ) -> Run:
@@ -38,7 +38,8 @@ def import_features(
     source : holds train.EXT, test.EXT, near/NAME.EXT, far/NAME.EXT and perhaps head.EXT and
         classes.txt; or one numbered folder with these for each epoch
     folder : of the run, which must not exist yet
-    id_set : what the in-distribution data set is called
+    id_set : what the in-distribution data set is called; the run's name if None. Runs are compared
+        where they know the same data, so a name that all imports shared would mix them up.
     epoch : number of the epoch where `source` has no numbered folders
     sizes : most samples whose features are kept; statistics cover every training sample
 
@@ -51,6 +52,7 @@ def import_features(
     NcvizError : something is missing, damaged or inconsistent, or `folder` exists. Nothing is left
         in `folder` then.
     """
+    id_set = folder.name if id_set is None else id_set
     if not is_plain(id_set):
         raise InvalidOptionError(f"{id_set!r} cannot be the name of a data set: no slashes.")
     with new_folder(folder) as part:
