@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
+import re
+import runpy
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +15,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import add_maps
+from made_runs import add_maps, make_run
 from safetensors.numpy import save_file
 from scipy.special import logsumexp
-from test_app import PAGES, healthy, open_app  # noqa: F401 - a fixture
+from test_app import (  # noqa: F401 - a fixture
+    COLLAPSE,
+    LEADERBOARD,
+    PAGES,
+    SCORES,
+    healthy,
+    open_app,
+    words,
+)
 
 from ncviz.arrays import ClassStatistics
 from ncviz.caching import Sizes, halve
-from ncviz.errors import NcvizError
-from ncviz.evaluation import evaluate
+from ncviz.errors import CorruptFileError, InvalidArrayError, NcvizError
+from ncviz.evaluation import as_text, evaluate, side_by_side
 from ncviz.extraction import extract
-from ncviz.importing import import_features
+from ncviz.importing import formats, import_features
 from ncviz.importing.formats import FORMATS
 from ncviz.metrics import detection_metrics
 from ncviz.store import open_run
@@ -198,6 +211,25 @@ def test_the_script_says_what_comes_next(arrays, tmp_path):
     assert again.stderr.count("\n") == 1
 
 
+def test_the_export_of_the_documentation(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "bring-your-own.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = (block for block in blocks if block.startswith("# export.py"))
+    (tmp_path / "export.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("export.py")
+    for script in ("import_features", "evaluate"):
+        line = re.search(rf"^python scripts/({script}\.py .*)$", text, re.MULTILINE)[1]
+        script, *options = line.split()
+        command = [sys.executable, ROOT / "scripts" / script, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mine, epoch 1 of 1, statistics of 300 training samples")
+    run = open_run(tmp_path / "checkpoints" / "mine")
+    assert run.classes == ("ant", "bee", "cat")
+    assert {"energy", "vim"} <= set(run.detection()["detector"])
+
+
 def change(name, key, how):
     def apply(arrays, source):
         arrays[name][key] = how(arrays[name][key])
@@ -332,6 +364,13 @@ def test_epochs_must_show_the_same_samples(arrays, tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
+def test_imports_of_unknown_data_are_not_taken_for_the_same(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays)
+    names = [import_features(source, tmp_path / name).id_set for name in ("mine", "theirs")]
+    assert names == ["mine", "theirs"]
+    assert import_features(source, tmp_path / "ours", id_set="pets").id_set == "pets"
+
+
 def test_a_missing_source_and_bad_names(arrays, tmp_path):
     with pytest.raises(NcvizError, match="is no folder"):
         import_features(tmp_path / "none", tmp_path / "mine")
@@ -350,3 +389,132 @@ def test_features_are_halved_where_that_keeps_their_digits(scale, kind):
     kept = halve(features)
     assert kept.dtype == kind
     np.testing.assert_allclose(kept.astype(np.float32), features, rtol=1e-3)
+
+
+def test_a_set_in_a_folder_of_another_name_is_not_overlooked(arrays, tmp_path):
+    source = write_export(tmp_path / "source", arrays)
+    (source / "code").mkdir()
+    (source / "code" / "export.py").write_text("")
+    import_features(source, tmp_path / "mine")
+    (source / "near").rename(source / "Near-OOD")
+    with pytest.raises(NcvizError, match=r"letters\.npz lies in a folder that says nothing"):
+        import_features(source, tmp_path / "other")
+
+
+def test_archives_that_unfold_are_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "MEMORY_LIMIT", 10**6)
+    values = np.zeros((10**6, 1))
+    np.savez_compressed(tmp_path / "a.npz", features=values)
+    pd.DataFrame({"feature_0": values[:, 0]}).to_parquet(tmp_path / "a.parquet")
+    for path in (tmp_path / "a.npz", tmp_path / "a.parquet"):
+        assert path.stat().st_size < 10**5
+        with pytest.raises(InvalidArrayError, match=r"unpacks to 0\.0 GiB; at most 0"):
+            formats.read_arrays({"": path})
+
+
+def safetensors(shape: list[int], offsets: list[int]) -> bytes:
+    header = {"features": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(40)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        safetensors([10**6, 10**6], [0, 40]),
+        safetensors([5, 2], [0, 10**12]),
+        safetensors([5, 2], [-40, 0]),
+        safetensors([5, 2], [0, 40])[:-10],
+        struct.pack("<Q", 2**60) + b"{}",
+    ],
+    ids=["shape", "offsets", "negative", "truncated", "header"],
+)
+def test_safetensors_that_lie(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(CorruptFileError, match="cannot be read"):
+        formats.read_arrays({"": tmp_path / "a.safetensors"})
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
+    np.savez(tmp_path / "a.npz", features=trap)
+    np.save(tmp_path / "a.npy", trap)
+    (tmp_path / "b.npz").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    for name in ("a.npz", "a.npy", "b.npz"):
+        with pytest.raises(NcvizError, match=r"never loaded|cannot be read"):
+            formats.read_arrays({"": tmp_path / name})
+    assert not (tmp_path / "sprung").exists()
+
+
+# What is said of a run without a network
+
+
+@pytest.fixture
+def imported(arrays, tmp_path):
+    """A checkpoints folder with imports: evaluated with a head and without, and not evaluated."""
+    for name, without in (("headed", ()), ("headless", ("head",)), ("fresh", ())):
+        source = write_export(tmp_path / "sources" / name, arrays, without=without)
+        run = import_features(source, tmp_path / "runs" / name)
+        if name != "fresh":
+            evaluate([run], progress=False)
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("run", ["headed", "headless", "fresh"])
+def test_no_page_asks_for_what_takes_a_network(imported, page, run, open_app):  # noqa: F811
+    said = words(healthy(open_app(imported, page, run=run)))
+    assert "scripts/extract.py h" not in said
+    assert "scripts/extract.py fresh" not in said
+
+
+def test_the_overview_says_what_an_import_is(imported, arrays, open_app):  # noqa: F811
+    app = healthy(open_app(imported, run="headed"))
+    said = words(app)
+    assert "**Network** trained elsewhere" in said
+    assert "python scripts/evaluate.py fresh" in said
+    test = arrays["test"]
+    accuracy = (test["logits"].argmax(axis=1) == test["labels"]).mean()
+    (card,) = [each for each in app.metric if each.label == "Test accuracy"]
+    assert card.value == f"{100 * accuracy:.1f} %"
+
+
+@pytest.mark.parametrize("page", [COLLAPSE, SCORES, LEADERBOARD])
+def test_pages_say_that_a_head_is_missing(imported, page, open_app):  # noqa: F811
+    remark = "imported without a head"
+    assert remark in words(open_app(imported, page, run="headless"))
+    assert remark not in words(open_app(imported, page, run="headed"))
+
+
+def test_a_layer_before_the_head_was_not_imported(tmp_path, open_app):  # noqa: F811
+    make_run(tmp_path, "both", layers=("encoder", "projector"), heads=("projector",))
+    said = words(healthy(open_app(tmp_path, SCORES, run="both", layer="encoder")))
+    assert "layer encoder" in said
+    assert "imported" not in said
+
+
+def test_what_is_printed_says_it_too(imported):
+    headed, headless = (open_run(imported / name) for name in ("headed", "headless"))
+    assert "Imported without a head" in as_text(headless)
+    assert "Imported without a head" not in as_text(headed)
+    assert "statistics of 60 training samples" in as_text(headed)
+    line = side_by_side([headed]).splitlines()[2].split()
+    accuracy = headed.epoch(1).calibration()["accuracy"].item()
+    assert float(line[3]) == pytest.approx(1 - accuracy, abs=1e-4)
+
+
+def test_a_damaged_import_is_imported_again(imported):
+    run = open_run(imported / "fresh")
+    next(run.path.glob("epochs/*/statistics*")).write_bytes(b"")
+    with pytest.raises(CorruptFileError, match=r"import again: .*import_features\.py SOURCE"):
+        run.epoch(1).statistics()

@@ -35,6 +35,10 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
         epoch = _last_evaluated(run)
     saved = run.epoch(epoch)
     parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
+    if not saved.has_head(run.layers[-1]):
+        parts.append(
+            "Imported without a head: metrics and detectors that look at one are left out."
+        )
     for layer in saved.layers:
         parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
         grid = _grid(saved, layer)
@@ -120,6 +124,8 @@ def _layer_rows(run: Run, number: int | None) -> Iterator[dict]:
     collapse = epoch.collapse()
     history = run.history
     last = history[history["epoch"] == epoch.number]
+    # A run that was trained elsewhere has no history, and an accuracy on its cached samples.
+    accuracy = last["test_accuracy"] if len(last) else epoch.calibration()["accuracy"]
     detection = epoch.detection()
     detection = detection[detection["detector"] == probe_energy.INFO.name]
     try:
@@ -135,7 +141,7 @@ def _layer_rows(run: Run, number: int | None) -> Iterator[dict]:
             "run": run.name,
             "layer": layer,
             "epoch": epoch.number,
-            "test error": 1 - last["test_accuracy"].mean() if len(last) else None,
+            "test error": 1 - accuracy.mean() if len(accuracy) else None,
             **{name: metrics.loc[layer, name] for name in _COMPARED if name in metrics},
             "AUROC": scored["auroc"].mean(),
             "FPR95": scored["fpr95"].mean(),
@@ -164,7 +170,8 @@ def _trained(run: Run) -> int:
 
 def _samples(epoch: Epoch) -> str:
     samples = epoch.statistics(epoch.run.layers[-1]).samples
-    return f"statistics of {samples:,} training images"
+    what = "samples" if epoch.run.imported else "images"
+    return f"statistics of {samples:,} training {what}"
 
 
 def _collapse_table(epoch: Epoch, layer: str) -> str:

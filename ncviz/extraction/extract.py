@@ -141,7 +141,7 @@ def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
     if epochs is not None:
         return [run.epoch(number) for number in sorted(set(epochs))]
     chosen = [epoch for epoch in map(run.epoch, run.epochs) if epoch.has_weights]
-    if not chosen and run.recipe["name"] == "imported":
+    if not chosen and run.imported:
         raise MissingDataError(
             f"Run {run.name} was imported as features, without a network to show images to. Export "
             "more features and import them anew, or bring the weights: python scripts/adopt.py NAME"

@@ -75,6 +75,11 @@ class Run:
         return dict(self.description.get("ood_sets") or {})
 
     @property
+    def imported(self) -> bool:
+        """Whether its features came from elsewhere: there is no network to look at images with."""
+        return bool(self.description.get("imported"))
+
+    @property
     def without_transfer(self) -> dict[str, str]:
         """OOD sets that transfer cannot be measured on, each with what it lacks."""
         return dict(self.description.get("without_transfer") or {})
@@ -158,6 +163,11 @@ class Run:
 
     def how_to_extract(self, damaged: Path | None = None) -> str:
         """The command that writes features again, after `damaged` has been removed."""
+        if self.imported:
+            return (
+                f"Delete the folder {self.path}, then import again: "
+                f"python scripts/import_features.py SOURCE --run {self.name}"
+            )
         first = f"Delete {damaged.name}, then run" if damaged and damaged.exists() else "Run"
         return f"{first}: python scripts/extract.py {self.name}"
 

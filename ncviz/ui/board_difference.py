@@ -51,7 +51,7 @@ def show(view: View, board: Board, sets: Mapping[str, str]) -> None:
         components.empty_state(
             f"{plain(other.name)} has no detection results at epoch {epoch}, layer {plain(layer)}. "
             "Make them with:",
-            *components.commands(other.name),
+            *components.commands(other.name, imported=other.imported),
         )
         return
     with right:

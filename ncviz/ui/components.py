@@ -162,11 +162,12 @@ def provenance(*parts: str) -> None:
     st.caption(" · ".join(plain(part) for part in parts if part))
 
 
-def commands(run: str) -> tuple[str, str]:
-    """What writes the results of the run called `run`."""
+def commands(run: str, *, imported: bool = False) -> tuple[str, ...]:
+    """What writes the results of the run called `run`; imported features are there already."""
     # Quoted, since a reader will paste this into a shell and the name comes from a folder.
     name = shlex.quote(run)
-    return f"python scripts/extract.py {name}", f"python scripts/evaluate.py {name}"
+    extraction = () if imported else (f"python scripts/extract.py {name}",)
+    return (*extraction, f"python scripts/evaluate.py {name}")
 
 
 def command_lines(*lines: str) -> None:

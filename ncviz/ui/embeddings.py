@@ -68,7 +68,7 @@ def body(view: View) -> None:
     drawn = _drawn(view, series, choice, packed.token)
     scatter(packed.data, drawn, key="embeddings", on_epoch=lambda epoch: _go_to(view, epoch))
     st.caption(_reading(choice))
-    if len(series.layers) == 1:
+    if len(series.layers) == 1 and not view.run.imported:
         _one_panel(view, series)
 
 
@@ -83,8 +83,8 @@ def _no_maps(view: View) -> None:
     )
 
 
-def _evaluation(view: View) -> tuple[str, str]:
-    return components.commands(view.run.name)
+def _evaluation(view: View) -> tuple[str, ...]:
+    return components.commands(view.run.name, imported=view.run.imported)
 
 
 def _one_panel(view: View, series: loaders.MapSeries) -> None:

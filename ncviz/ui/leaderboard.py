@@ -55,7 +55,7 @@ def body(view: View) -> None:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no detection results at layer "
             f"{plain(view.layer)}. Make them with:",
-            *components.commands(view.run.name),
+            *components.commands(view.run.name, imported=view.run.imported),
         )
         return
     with st.sidebar:
@@ -123,7 +123,9 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
 
 
 def _explain_layer(view: View) -> None:
-    if not board_loaders.has_head(view.run, view.epoch, view.layer):
+    if view.without_head:
+        st.markdown(f":material/info: {plain(view.run.name)} was {view.without_head}.")
+    elif not board_loaders.has_head(view.run, view.epoch, view.layer):
         st.markdown(
             f":material/info: {plain(view.layer)} has no classifier of its own, so detectors that "
             "need one are missing. Those here look at its features; some take the logits of the "

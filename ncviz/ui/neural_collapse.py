@@ -36,6 +36,7 @@ def body(view: View) -> None:
         str(view.shown),
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
         *_origin(view),
+        view.without_head,
     )
     with shell.readable_errors():
         _over_epochs(view, table)
@@ -70,14 +71,15 @@ def _origin(view: View) -> tuple[str, ...]:
         samples = loaders.geometry(view.run, view.epoch, view.layer).samples
     except MissingDataError:
         return ()
-    return (f"class means of {samples:,} training samples", "written by scripts/extract.py")
+    script = "import_features" if view.run.imported else "extract"
+    return (f"class means of {samples:,} training samples", f"written by scripts/{script}.py")
 
 
 def _over_epochs(view: View, table: pd.DataFrame) -> None:
     if table.empty:
         components.empty_state(
             f"The collapse metrics of {plain(view.run.name)} are not there yet. Make them with:",
-            *components.commands(view.run.name),
+            *components.commands(view.run.name, imported=view.run.imported),
         )
         return
     components.cards(list(headlines.cards(view, table)), view.previous_epoch)
@@ -101,7 +103,7 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
     except MissingDataError as error:
         components.empty_state(
             f"The geometry of the class means needs class statistics. {plain(error)}",
-            components.commands(view.run.name)[0],
+            *components.commands(view.run.name, imported=view.run.imported)[:-1],
         )
         return
     names = view.run.classes

@@ -53,7 +53,7 @@ def body(view: View) -> None:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no scores at layer "
             f"{plain(view.layer)}. Make them with:",
-            *components.commands(view.run.name),
+            *components.commands(view.run.name, imported=view.run.imported),
         )
         return
     with st.sidebar:
@@ -67,6 +67,7 @@ def body(view: View) -> None:
         f"{len(choice.known.scores):,} ID test samples",
         f"{sum(len(each.scores) for each in choice.unknown.values()):,} OOD samples",
         "scores written by scripts/evaluate.py",
+        view.without_head,
     )
     _warn(table, choice)
     points = {

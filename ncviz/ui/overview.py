@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import pandas as pd
 import streamlit as st
 
 from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
 from ncviz.figures.theme import ood_style
 from ncviz.store import Run
-from ncviz.ui import components, detector, headlines, loaders, shell, tables
+from ncviz.ui import board_loaders, components, detector, headlines, loaders, shell, tables
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
 from ncviz.ui.view import View
@@ -57,7 +56,7 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
         components.empty_state(
             "No run has results yet. Extraction writes what the network sees at each epoch, "
             "evaluation turns it into numbers:",
-            *components.commands(view.run.name),
+            *components.commands(view.run.name, imported=view.run.imported),
         )
         return
     if len(trends) > MAX_PANELS:
@@ -114,11 +113,11 @@ def _aurocs(run: Run, layer: str, score: str | None) -> dict[str, Series]:
 
 def _key_numbers(view: View, score: str | None) -> None:
     st.subheader(f"{plain(view.run.name)} at epoch {view.epoch}", anchor=False)
-    before, history = view.previous_epoch, loaders.history(view.run)
+    before = view.previous_epoch
     shown = [
         components.Card(
             "Test accuracy",
-            *(_accuracy(history, epoch) for epoch in (view.epoch, before)),
+            *(_accuracy(view.run, epoch) for epoch in (view.epoch, before)),
             share=True,
             help="Share of test samples classified correctly.",
             better="higher",
@@ -139,11 +138,17 @@ def _key_numbers(view: View, score: str | None) -> None:
     components.cards(shown, before)
 
 
-def _accuracy(history: pd.DataFrame, epoch: int | None) -> float | None:
-    if "test_accuracy" not in history:
-        return None
-    found = history.loc[history["epoch"] == epoch, "test_accuracy"].dropna()
-    return float(found.iloc[0]) if len(found) else None
+def _accuracy(run: Run, epoch: int | None) -> float | None:
+    """Test accuracy at an epoch; of a run trained elsewhere on the samples that are cached."""
+    for table, column in (
+        (loaders.history(run), "test_accuracy"),
+        (board_loaders.calibration_table(run), "accuracy"),
+    ):
+        if column in table:
+            found = table.loc[table["epoch"] == epoch, column].dropna()
+            if len(found):
+                return float(found.iloc[0])
+    return None
 
 
 def _training(view: View) -> None:
@@ -169,7 +174,7 @@ def _run_card(run: Run, view: View, score: str | None) -> None:
         st.markdown(_story(trend, score))
     else:
         st.caption("Not evaluated yet:")
-        components.command_lines(*components.commands(run.name))
+        components.command_lines(*components.commands(run.name, imported=run.imported))
     with st.container(horizontal=True):
         for target in (NEURAL_COLLAPSE, OOD_SCORES):
             _link(target, run)
@@ -177,7 +182,8 @@ def _run_card(run: Run, view: View, score: str | None) -> None:
 
 def _description(run: Run) -> str:
     model = run.recipe.get("model") or {}
-    network = f"{model.get('backbone') or model.get('architecture', 'unknown')}"
+    unknown = "trained elsewhere" if run.imported else "unknown"
+    network = f"{model.get('backbone') or model.get('architecture', unknown)}"
     network += f", width {model['width']}" if "width" in model else ""
     history = loaders.history(run)
     saved = f"{len(run.epochs)} saved"
@@ -185,7 +191,7 @@ def _description(run: Run) -> str:
         "Data": f"{run.id_set}, {len(run.classes)} classes",
         "Network": network,
         "Epochs": f"{len(history)} trained, {saved}" if len(history) else saved,
-        "Test accuracy": percent(_accuracy(history, max(run.epochs, default=None))),
+        "Test accuracy": percent(_accuracy(run, max(run.epochs, default=None))),
         "OOD sets": ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items())
         or "none",
     }

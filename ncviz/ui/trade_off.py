@@ -107,7 +107,7 @@ def body(view: View) -> None:
     if not courses:
         components.empty_state(
             "No chosen run has results yet. Make them with:",
-            *components.commands(chosen[0] if chosen else view.run.name),
+            *_commands(runs[chosen[0]] if chosen else view.run),
         )
         return
     components.provenance(
@@ -122,6 +122,10 @@ def body(view: View) -> None:
         _last_epochs(shown, last, score)
     with shell.readable_errors():
         _what_is_missing(shown, last, points)
+
+
+def _commands(run: Run) -> tuple[str, ...]:
+    return components.commands(run.name, imported=run.imported)
 
 
 def _through_epochs(runs: Mapping[str, Run], score: str | None) -> list[Course]:
@@ -290,6 +294,11 @@ def _row(run: Run, table: pd.DataFrame, position: int) -> dict[str, object]:
 def _what_is_missing(
     runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame], points: str
 ) -> None:
+    # What takes the network cannot be had of features that were imported.
+    last = {name: table for name, table in last.items() if not runs[name].imported}
+    if len(last) < len(runs):
+        names = plain(", ".join(name for name in runs if name not in last))
+        st.caption(f"No transfer error, and no layers but those imported, of: {names}.")
     unmeasured = [name for name, table in last.items() if "transfer" not in table]
     if unmeasured:
         components.empty_state(

@@ -59,7 +59,7 @@ def body(view: View) -> None:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no scores at layer "
             f"{plain(view.layer)}. Make them with:",
-            *components.commands(view.run.name),
+            *components.commands(view.run.name, imported=view.run.imported),
         )
         return
     with st.sidebar:

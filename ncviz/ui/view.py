@@ -26,3 +26,10 @@ class View:
         """The saved epoch before this one, or None at the first."""
         position = self.run.epochs.index(self.epoch)
         return self.run.epochs[position - 1] if position else None
+
+    @property
+    def without_head(self) -> str:
+        """What is missing where features were imported without a head; empty elsewhere."""
+        if not self.run.imported or self.run.epoch(self.epoch).has_head(self.layer):
+            return ""
+        return "imported without a head: what looks at one is left out"
