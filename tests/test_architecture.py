@@ -42,7 +42,7 @@ ALLOWED = {
     "importing": BASE | {"caching", "data", "store"},
     "data": {"errors"},
     "models": {"errors", "projector"},
-    "inference": BASE | {"detectors", "thresholds", "store", "data", "models"},
+    "inference": BASE | {"caching", "detectors", "thresholds", "store", "data", "models"},
     "training": BATCH,
     "extraction": BATCH,
     "evaluation": BATCH,

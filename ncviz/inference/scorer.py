@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from ncviz.arrays import FeatureSet, Head
+from ncviz.caching import halve
 from ncviz.data import Transform
 from ncviz.inference.network import load_network, transform_of
 from ncviz.inference.network_scores import score_images
@@ -120,7 +121,7 @@ class Scorer:
         Only so do an image and the samples it is held against differ by nothing else.
         """
         run = self.epoch.run
-        kept = {name: _halved(features) for name, features in layers.items()}
+        kept = {name: halve(features).astype(np.float32) for name, features in layers.items()}
         for name in run.derived_layers:
             kind = run.recipe["model"]["projector"]
             size = etf_size(kind, kept["encoder"].shape[1], len(run.classes))
@@ -131,9 +132,3 @@ class Scorer:
     def _rounded(self, name: str, score: float) -> float:
         # As precise as the stored scores, so that a stored sample meets its own score again.
         return float(self.reference.known[name].dtype.type(score))
-
-
-def _halved(features: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        half = features.astype(np.float16).astype(np.float32)
-    return half if np.isfinite(half).all() else features
