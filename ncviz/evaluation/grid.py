@@ -16,8 +16,8 @@ from ncviz.evaluation.layers import Layer, network_scores, score_layer
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 
-# Counted up when results consist of other tables or columns.
-_TABLES = {f"{CODE}tables": "2"}
+# Counted up when results consist of other tables, columns or samples.
+_TABLES = {f"{CODE}tables": "3"}
 
 
 def evaluate(
@@ -84,7 +84,8 @@ def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
     scores = {name: each.scores for name, each in scored.items()}
     last = layers[-1]
     scores[last.name] |= network_scores(epoch, last, chosen)
-    detection, means = detection_tables(scores, epoch.run.ood_sets)
+    judged = {name: each.judged for name, each in scored.items()}
+    detection, means = detection_tables(scores, epoch.run.ood_sets, judged)
     calibration, reliability = calibration_tables(last.test)
     tables = {
         "collapse": collapse_table(layers),

@@ -59,10 +59,17 @@ class Layer(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The detectors of a layer, fitted, and the scores of each set."""
+    """The detectors of a layer, fitted, and the scores of each set.
+
+    Attributes
+    ----------
+    judged : (N,) bool for each detector that learned from ID test samples: those that it did not
+        see, which alone may say how good it is
+    """
 
     detectors: dict[str, Detector]
     scores: Scores
+    judged: dict[str, np.ndarray]
 
 
 def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
@@ -75,40 +82,33 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     """
     fitted: dict[str, Detector] = {}
     scores: Scores = {}
+    judged: dict[str, np.ndarray] = {}
     head = layer.probe if layer.head is None else layer.head
     for name in names if head is not None else ():
         info = detectors.info(name)
         if not info.suits(has_head=layer.head is not None, has_logits=layer.has_logits):
             continue
         try:
-            score = _score_held_out if info.learns_held_out else _score
-            fitted[name], scores[name] = score(layer, head, name)
+            train = layer.train
+            if info.learns_held_out:
+                half = _calibration_half(layer)
+                train, judged[name] = layer.test[half], ~half
+            detector = detectors.create(name).fit(train, head, layer.statistics)
+            scores[name] = {each: detector.score(samples) for each, samples in layer.sets.items()}
+            fitted[name] = detector
         except InvalidArrayError as error:
             warnings.warn(f"{name} is left out at layer {layer.name}: {error}", stacklevel=2)
     if layer.probe is not None:
         scores[probe_energy.INFO.name] = {
             each: probe_energy.score(layer.probe, samples) for each, samples in layer.sets.items()
         }
-    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()})
+    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()}, judged)
 
 
-def _score(layer: Layer, head: Head, name: str) -> tuple[Detector, dict[str, np.ndarray]]:
-    detector = detectors.create(name).fit(layer.train, head, layer.statistics)
-    return detector, {each: detector.score(samples) for each, samples in layer.sets.items()}
-
-
-def _score_held_out(layer: Layer, head: Head, name: str) -> tuple[Detector, dict[str, np.ndarray]]:
-    """Learn from one half of the ID test set, and score it by what the other half taught."""
+def _calibration_half(layer: Layer) -> np.ndarray:
     if layer.test.labels is None:
         raise InvalidArrayError("It learns from held-out samples, but the test set has no labels.")
-    half = calibration_half(layer.test.labels)
-    detector, other = (
-        detectors.create(name).fit(layer.test[rows], head, layer.statistics)
-        for rows in (half, ~half)
-    )
-    scores = {each: detector.score(samples) for each, samples in layer.ood.items()}
-    known = np.where(half, other.score(layer.test), detector.score(layer.test))
-    return detector, {"test": known, **scores}
+    return calibration_half(layer.test.labels)
 
 
 def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:
