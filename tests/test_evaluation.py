@@ -79,25 +79,17 @@ def test_scores_that_took_the_network_are_those_of_extraction(digits_run):
     assert set(epoch.detection().query("detector == 'odin'")["set"]) == set(OOD)
 
 
-def test_a_temperature_is_judged_on_samples_that_it_did_not_see(digits_run):
+def test_all_sets_are_scored_at_one_temperature_learned_from_half_of_the_test_set(digits_run):
     epoch = digits_run.epoch(4)
-    test, noise = epoch.features("test"), epoch.features("noise")
-    half = calibration_half(test.labels)
-    detector = detectors.create("temperature_scaling").fit(test[half], epoch.head())
+    test = epoch.features("test")
+    half = test[calibration_half(test.labels)]
+    detector = detectors.create("temperature_scaling").fit(half, epoch.head())
     assert epoch.detector("temperature_scaling").temperature_ == detector.temperature_
-    for name, samples in (("test", test), ("noise", noise)):
+    for name in ("test", *OOD):
         scores = epoch.scores("temperature_scaling", name)
-        np.testing.assert_allclose(scores, detector.score(samples), rtol=1e-6)
-    row = epoch.detection().set_index(["detector", "set"]).loc[("temperature_scaling", "noise")]
-    assert row["id_samples"] == np.count_nonzero(~half)
-    expected = detection_metrics(
-        epoch.scores("temperature_scaling", "test")[~half],
-        epoch.scores("temperature_scaling", "noise"),
-    )
-    assert row["auroc"] == expected.auroc
-    # One temperature ranks as MSP does, but for what its probabilities are made of.
-    msp = epoch.detection().set_index(["detector", "set"]).loc[("msp", "noise"), "auroc"]
-    assert abs(row["auroc"] - msp) < 0.05
+        np.testing.assert_allclose(scores, detector.score(epoch.features(name)), rtol=1e-6)
+    samples = epoch.detection().groupby("set")["id_samples"].nunique()
+    assert (samples == 1).all()  # all detectors are judged on the same
 
 
 def test_intervals_are_those_of_the_bootstrap(digits_run):

@@ -16,7 +16,7 @@ from ncviz.evaluation.layers import Layer, network_scores, score_layer
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 
-# Counted up when results consist of other tables, columns or samples.
+# Counted up when results consist of other tables or columns, or are computed in another way.
 _TABLES = {f"{CODE}tables": "3"}
 
 
@@ -84,8 +84,7 @@ def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
     scores = {name: each.scores for name, each in scored.items()}
     last = layers[-1]
     scores[last.name] |= network_scores(epoch, last, chosen)
-    judged = {name: each.judged for name, each in scored.items()}
-    detection, means = detection_tables(scores, epoch.run.ood_sets, judged)
+    detection, means = detection_tables(scores, epoch.run.ood_sets)
     calibration, reliability = calibration_tables(last.test)
     tables = {
         "collapse": collapse_table(layers),

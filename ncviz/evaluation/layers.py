@@ -59,17 +59,10 @@ class Layer(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The detectors of a layer, fitted, and the scores of each set.
-
-    Attributes
-    ----------
-    judged : (N,) bool for each detector that learned from ID test samples: those that it did not
-        see, which alone may say how good it is
-    """
+    """The detectors of a layer, fitted, and the scores of each set."""
 
     detectors: dict[str, Detector]
     scores: Scores
-    judged: dict[str, np.ndarray]
 
 
 def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
@@ -82,17 +75,13 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     """
     fitted: dict[str, Detector] = {}
     scores: Scores = {}
-    judged: dict[str, np.ndarray] = {}
     head = layer.probe if layer.head is None else layer.head
     for name in names if head is not None else ():
         info = detectors.info(name)
         if not info.suits(has_head=layer.head is not None, has_logits=layer.has_logits):
             continue
         try:
-            train = layer.train
-            if info.learns_held_out:
-                half = _calibration_half(layer)
-                train, judged[name] = layer.test[half], ~half
+            train = _held_out(layer) if info.learns_held_out else layer.train
             detector = detectors.create(name).fit(train, head, layer.statistics)
             scores[name] = {each: detector.score(samples) for each, samples in layer.sets.items()}
             fitted[name] = detector
@@ -102,13 +91,14 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
         scores[probe_energy.INFO.name] = {
             each: probe_energy.score(layer.probe, samples) for each, samples in layer.sets.items()
         }
-    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()}, judged)
+    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()})
 
 
-def _calibration_half(layer: Layer) -> np.ndarray:
+def _held_out(layer: Layer) -> FeatureSet:
+    """The half of the ID test set that serves calibration."""
     if layer.test.labels is None:
         raise InvalidArrayError("It learns from held-out samples, but the test set has no labels.")
-    return calibration_half(layer.test.labels)
+    return layer.test[calibration_half(layer.test.labels)]
 
 
 def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:

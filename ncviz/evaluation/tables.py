@@ -46,9 +46,7 @@ def _values(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]
 
 
 def detection_tables(
-    scores: Mapping[str, Scores],
-    groups: Mapping[str, str],
-    judged: Mapping[str, Mapping[str, np.ndarray]],
+    scores: Mapping[str, Scores], groups: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How well each detector of each layer tells sets apart: set by set, and on average.
 
@@ -56,7 +54,6 @@ def detection_tables(
     ----------
     scores : by layer, detector and set
     groups : of each OOD set, ``"near"`` or ``"far"``
-    judged : by layer and detector, (N,) bool: the ID test samples to judge it on, where not all
     """
     rows, means = [], []
     for layer, by_detector in scores.items():
@@ -65,9 +62,8 @@ def detection_tables(
             if not oods:
                 continue
             where = {"layer": layer, "detector": detector}
-            known = by_set["test"][judged[layer].get(detector, slice(None))]
-            resampled = bootstrap(known, oods)
-            own = [{**where, **_row(known, *one, resampled)} for one in oods.items()]
+            resampled = bootstrap(by_set["test"], oods)
+            own = [{**where, **_row(by_set["test"], *one, resampled)} for one in oods.items()]
             for row in own:
                 row["group"] = groups[row["set"]]
             rows += own

@@ -25,8 +25,8 @@ class Reference:
     Attributes
     ----------
     known : (N,) scores of the ID test set by each detector. An uploaded image is none of these
-        samples, so they calibrate its p-value. Half of them the temperature of temperature scaling
-        has seen, one number for all.
+        samples, so they calibrate its p-value. (The one number of temperature scaling was fitted
+        to the labels of half of them.)
     unknown : (M,) scores of each OOD set by each detector
     fitted : the detectors that score features and logits
     probe : the linear probe that ``energy_probe`` takes, where it is one of the detectors

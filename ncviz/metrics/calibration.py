@@ -138,8 +138,8 @@ CALIBRATION_DEFINITIONS: dict[str, MetricInfo] = by_name(
             "1",
             "none",
             "Guo et al., ICML 2017",
-            "Fitted to all of the ID test sample; what is scored with a temperature uses one that "
-            "was fitted to the other half.",
+            "Fitted to all of the ID test sample. Errors after scaling take, for each sample, the "
+            "temperature of the half that it is not in; detection takes that of one half for all.",
         ),
         MetricInfo(
             "ece",
