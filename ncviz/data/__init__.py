@@ -14,7 +14,8 @@ from ncviz.data.catalogue import (
     suites,
 )
 from ncviz.data.images import ImageSet, to_rgb
-from ncviz.data.loading import load, open_image, require_classes, superclasses_of
+from ncviz.data.loading import load, open_image, require_classes
+from ncviz.data.record import record
 from ncviz.data.transform import Transform, channel_mean_std, decode, decoded_bytes
 
 __all__ = [
@@ -31,9 +32,9 @@ __all__ = [
     "names",
     "ood_group",
     "open_image",
+    "record",
     "require_classes",
     "suite",
     "suites",
-    "superclasses_of",
     "to_rgb",
 ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -64,21 +61,8 @@ def adopt(
             part,
             {
                 "recipe": {"name": "adopted", "model": {"architecture": architecture}},
-                "id_set": id_set,
-                "classes": train_set.classes,
                 "layers": ["encoder"],
-                "data": {
-                    images.full_name: images.fingerprint() for images in (train_set, test_set)
-                },
-                "train_samples": len(train_set),
-                "test_samples": len(test_set),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": {
-                    "python": platform.python_version(),
-                    **{package: version(package) for package in ("torch", "numpy")},
-                },
-                "superclasses": data.superclasses_of(train_set, data_root),
-                "transform": transform.to_dict(),
+                **data.record(train_set, test_set, transform, root=data_root),
             },
         )
         for epoch, path in sorted(weights.items()):

@@ -47,7 +47,7 @@ def write(
                 if origin != name:
                     same[name] = origin
                     continue
-                stored[name] = _halve(array)
+                stored[name] = _narrow(array)
                 if stored[name].dtype != array.dtype:
                     narrowed.append(name)
     extra = {_SAME: json.dumps(same, sort_keys=True), _NARROWED: json.dumps(narrowed)}
@@ -181,7 +181,7 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(header + array.tobytes(), digest_size=16).hexdigest()
 
 
-def _halve(array: np.ndarray) -> np.ndarray:
+def _narrow(array: np.ndarray) -> np.ndarray:
     """Features read from float16 are float32 that lose nothing on their way back."""
     if array.dtype != np.float32 or not array.ndim:
         return array

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +22,8 @@ def describe(
     """What is recorded of a run before it is trained."""
     return {
         "recipe": asdict(recipe),
-        "id_set": recipe.data,
-        "classes": train_set.classes,
         "layers": recipe.model.layers,
-        "data": {images.full_name: images.fingerprint() for images in (train_set, test_set)},
-        "train_samples": len(train_set),
-        "test_samples": len(test_set),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "torchvision", "numpy")},
-        },
-        "superclasses": data.superclasses_of(train_set, data_root),
-        "transform": transform.to_dict(),
+        **data.record(train_set, test_set, transform, root=data_root),
     }
 
 
