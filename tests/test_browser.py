@@ -410,7 +410,7 @@ def test_a_folder_of_a_hundred_images_shows_how_far_it_is(app, reader, tmp_path)
           }).observe(document.body, { childList: true, characterData: true, subtree: true });
         }"""
     )
-    tab.locator("input[type=file]").set_input_files(tmp_path / "holiday")
+    tab.locator("input[type=file][webkitdirectory]").set_input_files(tmp_path / "holiday")
     tab.get_by_text("Nearest samples").wait_for()
     assert len(listed_files(tab, 100)) > 5
     assert tab.evaluate("window.steps.size") > 1
