@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_elements import figures_on, messages, sizes_on
 from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
@@ -53,8 +54,7 @@ def open_app(monkeypatch):
 
 def charts(app: AppTest) -> dict[str, dict]:
     """The figures on a page by title."""
-    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    return {figure["layout"]["title"]["text"]: figure for figure in figures}
+    return {figure["layout"]["title"]["text"]: figure for figure in figures_on(app)}
 
 
 def words(app: AppTest) -> str:
@@ -312,7 +312,7 @@ def test_figures_stay_within_their_budget(open_app, tmp_path, page):
     groups = [f"superclass {at // 5}" for at in range(100)]
     make_run(tmp_path, "large", classes=names, superclasses=groups, epochs=(1, 2), dim=32)
     app = healthy(open_app(tmp_path, page, order="superclass"))
-    sizes = [len(chart.proto.spec) for chart in app.get("plotly_chart")]
+    sizes = sizes_on(app)
     assert max(sizes) < SPEC_BUDGET
     assert sum(sizes) < 2 * SPEC_BUDGET
 
@@ -440,7 +440,7 @@ def test_a_score_that_ranks_the_wrong_way_round_is_flagged_and_not_flipped(open_
 
 def drawn(app: AppTest) -> tuple[dict, bytes]:
     """What the map's two elements send: how to draw, and the points of all epochs."""
-    view, points = (element.proto for element in app.get("bidi_component"))
+    view, points = messages(app, "scatter")
     return json.loads(view.json), points.bytes
 
 
@@ -561,7 +561,7 @@ def test_no_page_imports_torch(good):
         "app = AppTest.from_file('app.py', default_timeout=60).run()\n"
         f"for page in {PAGES[1:]!r}:\n"
         "    assert not app.switch_page(page).run().exception\n"
-        "    drawn = app.get('plotly_chart') or app.get('bidi_component')\n"
+        "    drawn = app.get('bidi_component')\n"
         f"    assert drawn or page == {UPLOAD!r}\n"
         "heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"

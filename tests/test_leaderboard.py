@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from app_elements import figures_on, sizes_on
 from made_runs import add_samples, make_run
 from streamlit.testing.v1 import AppTest
 
@@ -71,14 +72,12 @@ def healthy(app: AppTest) -> AppTest:
 
 
 def figure_of(app: AppTest, title: str) -> dict:
-    found = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    (figure,) = (each for each in found if title in each["layout"]["title"]["text"])
+    (figure,) = (each for each in figures_on(app) if title in each["layout"]["title"]["text"])
     return figure
 
 
 def titles(app: AppTest) -> list[str]:
-    found = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    return [figure["layout"]["title"]["text"] for figure in found]
+    return [figure["layout"]["title"]["text"] for figure in figures_on(app)]
 
 
 def words(app: AppTest) -> str:
@@ -478,7 +477,7 @@ DRAWN = {
 def test_the_open_tab_alone_is_drawn(open_page, good, tab):
     app = healthy(open_page(good, tab=tab))
     assert set(titles(app)[1:]) == DRAWN[tab]
-    assert sum(len(chart.proto.spec) for chart in app.get("plotly_chart")) < 1_000_000
+    assert sum(sizes_on(app)) < 1_000_000
 
 
 def test_followed_detectors_stand_out(open_page, good):

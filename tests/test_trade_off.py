@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from app_elements import figures_on
 from made_runs import make_run
 from streamlit.testing.v1 import AppTest
 
@@ -65,8 +65,8 @@ def open_page(monkeypatch):
 
 
 def figure_of(app: AppTest) -> dict:
-    (chart,) = app.get("plotly_chart")
-    return json.loads(chart.proto.spec)
+    (figure,) = figures_on(app)
+    return figure
 
 
 def headings(figure: dict) -> list[str]:
@@ -137,7 +137,7 @@ def test_runs_on_other_data_are_left_out(tmp_path, open_page):
 def test_without_results_the_page_says_how_to_make_them(tmp_path, open_page, options):
     make_run(tmp_path, "young", **options)
     app = open_page(tmp_path)
-    assert not app.get("plotly_chart")
+    assert not figures_on(app)
     assert any("evaluate.py young" in block.value for block in app.code)
 
 

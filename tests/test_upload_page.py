@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_elements import figures_on
 from made_runs import add_maps, make_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -61,8 +61,7 @@ def words(app: AppTest) -> str:
 
 
 def charts(app: AppTest) -> dict[str, dict]:
-    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    return {figure["layout"]["title"]["text"]: figure for figure in figures}
+    return {figure["layout"]["title"]["text"]: figure for figure in figures_on(app)}
 
 
 def healthy(app: AppTest) -> AppTest:

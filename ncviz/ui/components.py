@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -12,8 +12,8 @@ import streamlit as st
 
 from ncviz.definitions import MetricInfo
 from ncviz.figures import themed
+from ncviz.ui.plot import FORMATS, Gestures, plot
 
-EXPORT_FORMATS = ("png", "svg")
 _EXPORT = "image_format"
 _QUALITIES = ("detection", "calibration", "transfer")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
@@ -34,45 +34,29 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def chart(
-    figure: go.Figure, *, key: str, alt: str, on_select: Callable[[], None] | None = None
-) -> None:
-    """A figure in the reader's theme; `alt` says in words what it shows.
-
-    `on_select` is called once a point was clicked; what was is in `st.session_state[key]`.
-    """
-    config = {
-        "displaylogo": False,
-        "showSendToCloud": False,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-        "toImageButtonOptions": {
-            "format": st.session_state.get(_EXPORT, EXPORT_FORMATS[0]),
-            "filename": f"ncviz-{key}",
-            "scale": 2,
-        },
-    }
+def chart(figure: go.Figure, *, key: str, alt: str, gestures: Gestures | None = None) -> None:
+    """A figure in the reader's theme; `alt` says in words what it shows."""
     figure = themed(figure, dark=st.context.theme.type == "dark")
-    st.plotly_chart(
+    plot(
         figure,
-        theme=None,
         key=key,
-        config=config,
         alt=alt,
-        on_select=on_select or "ignore",
-        selection_mode="points",
+        save_as=st.session_state.get(_EXPORT) or FORMATS[0],
+        gestures=gestures,
     )
 
 
 def choose_export() -> None:
-    """Which kind of file the camera of a chart saves."""
+    """Which kind of file a chart is saved as."""
     st.segmented_control(
         "Charts are saved as",
-        EXPORT_FORMATS,
-        default=EXPORT_FORMATS[0],
+        FORMATS,
+        default=FORMATS[0],
         required=True,
         key=_EXPORT,
         persist_state="session",
-        help="Point at a chart and press its camera to save it.",
+        help="The button at the top right of a chart saves it: as a picture, as a drawing, or as "
+        "a page that works without a network.",
     )
 
 

@@ -186,6 +186,23 @@ def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np
 
 
 @kept
+def sample_indices(run: Run, set_name: str) -> np.ndarray:
+    """(N,) index in its set of each cached sample; where the run does not say, their positions."""
+    try:
+        samples = run.samples
+    except MissingDataError:
+        return _read_only(_positions(run, set_name))
+    return _read_only(samples.loc[samples["set"] == set_name, "index"].to_numpy(np.int64))
+
+
+def _positions(run: Run, set_name: str) -> np.ndarray:
+    try:
+        return np.arange(len(run.epoch(run.epochs[-1]).features(set_name, run.layers[-1])))
+    except (MissingDataError, UnknownNameError):
+        return np.zeros(0, np.int64)
+
+
+@kept
 def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
     """(N,) bool, the half of a set's samples that thresholds are chosen on."""
     samples = run.epoch(epoch).features(set_name, run.layers[-1])

@@ -11,7 +11,7 @@ import streamlit as st
 
 from ncviz.errors import NcvizError
 from ncviz.store import Run, checkpoints_root
-from ncviz.ui import brand, components, controls, loaders
+from ncviz.ui import brand, components, controls, loaders, selection
 from ncviz.ui.navigation import PAGES, Page
 from ncviz.ui.view import View
 
@@ -27,6 +27,7 @@ def show(page: Page, body: Callable[[View], None]) -> None:
             body(view)
             with st.sidebar:
                 components.choose_export()
+            selection.keep_in_address()
 
 
 def show_without_run(page: Page, body: Callable[[], None]) -> None:

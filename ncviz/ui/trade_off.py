@@ -17,6 +17,7 @@ from ncviz.figures.theme import ID_STYLE, Style, ood_style, signed
 from ncviz.store import Run
 from ncviz.ui import components, controls, detector, loaders, shell
 from ncviz.ui.components import plain
+from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
 
 CHART = "_trade_off"
@@ -184,11 +185,9 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
         note=NOTES[points],
     )
 
-    def follow() -> None:
-        clicked = st.session_state[CHART]["selection"]["points"]
-        if clicked and "customdata" in clicked[0]:
-            # The browser names the columns of a binary array by their number.
-            place, position = (int(clicked[0]["customdata"][column]) for column in ("0", "1"))
+    def follow(clicked: Point) -> None:
+        if len(clicked.data) == 2:
+            place, position = map(int, clicked.data)
             point = courses[place].table.iloc[position]
             st.session_state["run"] = courses[place].run.name
             st.session_state["layer"] = point["layer"]
@@ -198,7 +197,7 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
         figure,
         key=CHART,
         alt="NC1 against FPR95, transfer error and entropy over epochs, layers and runs",
-        on_select=follow,
+        gestures=Gestures(click=follow),
     )
     st.caption(
         "Full collapse lies to the left. If more collapse means better detection, points rise from "

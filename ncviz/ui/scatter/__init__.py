@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
-_NAME = "ncviz_scatter"
+from ncviz.ui import frontend
 
 
 def scatter(
@@ -30,14 +28,6 @@ def scatter(
     def played() -> None:
         on_epoch(st.session_state[key]["epoch"])
 
-    component = _component()
+    component = frontend.component("scatter", isolated=True)
     component(data=view, key=key, on_epoch_change=played)
     component(data=packed, key=f"{key}_points")
-
-
-@cache
-def _component() -> Callable:
-    # Registered at the first use: importing a page's modules must work without a running app.
-    here = files(__package__)
-    script, style = (here.joinpath(f"scatter.{kind}").read_text("utf-8") for kind in ("js", "css"))
-    return st.components.v2.component(_NAME, js=script, css=style)
