@@ -20,11 +20,11 @@ from ncviz.errors import (
 from ncviz.evaluation import evaluate
 from ncviz.extraction import extract
 from ncviz.inference.looking import look_at, record
-from ncviz.inference.neighbours import read_gallery
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.store import open_run
 from ncviz.training import recipe, train
+from ncviz.ui.sample_loaders import read_gallery
 
 HELD_OUT = {name for name in detectors.names() if detectors.info(name).learns_held_out}
 
@@ -299,6 +299,15 @@ def test_nearest_equal_a_loop_and_scikit_learn(run):
         stored = run.epoch(6).features(each.set_name)
         np.testing.assert_array_equal(stored.features[each.position], gallery.features[row])
         assert each.label == stored.labels[each.position]
+
+
+def test_a_sample_is_not_its_own_neighbour(run):
+    gallery = read_gallery(run.epoch(6), "encoder", ["digits/test", "letters/test"])
+    row = int(np.flatnonzero(gallery.sets == 1)[3])
+    found = gallery.nearest(gallery.features[row], 5)
+    assert (found[0].set_name, found[0].position, found[0].distance) == ("letters/test", 3, 0)
+    assert gallery.nearest(gallery.features[row], 4, but=("letters/test", 3)) == found[1:]
+    assert gallery.nearest(gallery.features[row], 5, but=("noise/test", 3)) == found
 
 
 @pytest.mark.parametrize("set_name", ["digits/train", "digits/test", "letters/test"])

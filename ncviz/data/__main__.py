@@ -1,9 +1,14 @@
-"""Prints the catalogue, data sets and suites of OOD sets, as Markdown: python -m ncviz.data."""
+"""Prints the catalogue as Markdown: python -m ncviz.data. With names, it downloads these sets."""
 
 from __future__ import annotations
 
-from ncviz.data.catalogue import DatasetInfo, describe, names, suite, suites
+import sys
+from collections.abc import Iterable
+
+from ncviz.data.catalogue import DatasetInfo, data_root, describe, names, suite, suites
 from ncviz.data.images import LAYOUT
+from ncviz.data.loading import load
+from ncviz.errors import NcvizError
 
 _KINDS = {
     "torchvision": "fetched by `--download`",
@@ -45,5 +50,24 @@ def _origin(info: DatasetInfo) -> str:
     return f"{_KINDS[info.kind]}; {rest[:1].lower()}{rest[1:]}"
 
 
+def fetch(chosen: Iterable[str]) -> None:
+    """Download what the data root lacks of the data sets `chosen`, and say what is there."""
+    for name in chosen:
+        for split in describe(name).splits:
+            images = load(name, split, download=True)
+            print(f"{images.full_name}: {len(images):,} images, data root {data_root()}")
+
+
+def main(arguments: list[str]) -> None:
+    """Fetch the sets that are named, or print the catalogue."""
+    if not arguments:
+        print(catalogue())
+        return
+    try:
+        fetch(arguments)
+    except NcvizError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    print(catalogue())
+    main(sys.argv[1:])

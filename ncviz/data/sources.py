@@ -129,6 +129,9 @@ class TorchvisionSource:
     ) -> ImageSet:
         if split not in self.arguments:
             raise missing_split(name, split, self.splits)
+        if not download and not any(root.glob(self.files)):
+            # Found out without torchvision, which takes seconds to import and brings torch along.
+            raise self._missing(name, split, root, download, FileNotFoundError(self.files))
         with contextlib.ExitStack() as stack:
             if not progress:
                 # torchvision draws its bar on stderr and has no switch for it.

@@ -12,6 +12,7 @@ from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
 from ncviz.figures.temperature import against_temperature
 from ncviz.figures.theme import Shown, themed
+from ncviz.figures.through_training import ClassPath, class_paths, score_paths
 from ncviz.figures.trade_off import Against, Track, trade_off
 from ncviz.figures.training import training_curves
 from ncviz.figures.trends import Panel, RunTrend, Series, collapse_and_auroc, over_epochs
@@ -22,6 +23,7 @@ __all__ = [
     "Band",
     "BandPanel",
     "Board",
+    "ClassPath",
     "Column",
     "Family",
     "Moment",
@@ -37,6 +39,7 @@ __all__ = [
     "against_temperature",
     "bands_over_epochs",
     "class_lengths",
+    "class_paths",
     "collapse_and_auroc",
     "cosine_histogram",
     "differences",
@@ -50,6 +53,7 @@ __all__ = [
     "reliability_diagram",
     "roc",
     "score_distributions",
+    "score_paths",
     "score_strips",
     "themed",
     "trade_off",

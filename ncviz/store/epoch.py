@@ -215,6 +215,19 @@ class Epoch(EpochFiles):
         scores = files.read_arrays(path, [name], mend=mend)[name]
         return parts.require_scores(path, name, scores, mend=mend)
 
+    def layer_scores(self, layer: str, detector: str = "") -> dict[str, dict[str, np.ndarray]]:
+        """Scores (N,) at a layer by detector and by set's full name; of one detector, or of all."""
+        self._require_layer(layer)
+        path = self._fresh(layout.SCORES)
+        mend = self._how_to_evaluate(path)
+        prefix = f"{layer}/{detector}/" if detector else f"{layer}/"
+        names = [name for name in files.array_names(path, mend=mend) if name.startswith(prefix)]
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for name, scores in (files.read_arrays(path, names, mend=mend) if names else {}).items():
+            _, by, set_name = name.split("/", 2)
+            found.setdefault(by, {})[set_name] = parts.require_scores(path, name, scores, mend=mend)
+        return found
+
     def judges(self, layer: str = "encoder") -> tuple[str, ...]:
         """Names of the detectors that can judge a sample that is new, in the registry's order.
 

@@ -17,7 +17,7 @@ from ncviz.figures.maps import (
     class_colours,
     ten_of,
 )
-from ncviz.ui import components, controls, detector, loaders
+from ncviz.ui import components, controls, detector, loaders, samples
 from ncviz.ui.components import plain
 from ncviz.ui.scatter import scatter
 from ncviz.ui.view import View
@@ -70,6 +70,7 @@ def body(view: View) -> None:
     st.caption(_reading(choice))
     if len(series.layers) == 1 and not view.run.imported:
         _one_panel(view, series)
+    samples.show(view, choice.detector)
 
 
 def _no_maps(view: View) -> None:

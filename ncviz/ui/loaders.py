@@ -61,12 +61,15 @@ def _keep(_load: Callable, _run: Run, what: str, path: str, mark: str, arguments
     return _load(_run, *arguments)
 
 
-def kept(load: Callable) -> Callable:
-    """Keep what `load(run, *arguments)` returns for as long as the run's files stay the same."""
+def kept(load: Callable, *, keep: Callable = _keep) -> Callable:
+    """Keep what `load(run, *arguments)` returns for as long as the run's files stay the same.
+
+    `keep` is the cache; what has very many arguments takes one of its own.
+    """
 
     @wraps(load)
     def cached(run: Run, *arguments):
-        return _keep(load, run, load.__name__, str(run.path), stamp(run.path), arguments)
+        return keep(load, run, load.__name__, str(run.path), stamp(run.path), arguments)
 
     return cached
 

@@ -11,7 +11,7 @@ from ncviz.collapse import METRICS
 from ncviz.errors import MissingDataError
 from ncviz.figures import class_lengths, cosine_histogram, gram_heatmaps, over_epochs
 from ncviz.figures.theme import signed
-from ncviz.ui import components, controls, headlines, loaders, shell, tables
+from ncviz.ui import components, controls, headlines, loaders, samples, shell, tables
 from ncviz.ui.components import number, plain
 from ncviz.ui.view import View
 
@@ -45,6 +45,7 @@ def body(view: View) -> None:
     if len(table):
         with shell.readable_errors():
             _definitions(view, table)
+    samples.show(view, None)
 
 
 def _choose_drawing(view: View) -> tuple[str, bool]:

@@ -13,7 +13,7 @@ from ncviz import metrics
 from ncviz.figures import OperatingCurve, precision_recall, roc, score_distributions
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
-from ncviz.ui import components, controls, detector, loaders, shell, threshold
+from ncviz.ui import components, controls, detector, loaders, samples, shell, threshold
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -82,6 +82,7 @@ def body(view: View) -> None:
         _curves(view, table, choice, points, styles)
     with shell.readable_errors():
         _metrics_table(table, choice)
+    samples.show(view, choice.detector)
 
 
 def _choose(view: View, table: pd.DataFrame) -> Choice | None:

@@ -12,12 +12,12 @@ from ncviz.embedding import place
 from ncviz.figures import placed_on_map
 from ncviz.figures.maps import KINDS
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
-from ncviz.ui import components, controls, loaders, upload_loaders
+from ncviz.neighbours import Neighbour
+from ncviz.ui import components, controls, loaders, pictures, sample_loaders
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
 if TYPE_CHECKING:
-    from ncviz.inference.neighbours import Neighbour
     from ncviz.ui.upload_details import Seen
 
 _PER_ROW = 5
@@ -34,7 +34,7 @@ def nearest(seen: Seen) -> None:
     )
     count = int(controls.switch("Neighbours", ("5", "10", "20"), key="neighbours"))
     for words, training in (("Training", True), ("Test and OOD", False)):
-        gallery = upload_loaders.gallery(view.run, view.epoch, view.layer, training=training)
+        gallery = sample_loaders.gallery(view.run, view.epoch, view.layer, training=training)
         st.markdown(f"**{words}** ({len(gallery):,} samples)")
         _show_neighbours(view, gallery.nearest(seen.sight.features, count))
 
@@ -52,9 +52,9 @@ def _show_neighbours(view: View, neighbours: Sequence[Neighbour]) -> None:
 
 def _show_neighbour(view: View, neighbour: Neighbour) -> str:
     """Draw one neighbour; returns why there is no picture of it, if there is none."""
-    picture = upload_loaders.picture(neighbour.set_name, neighbour.key)
-    missing = picture if isinstance(picture, str) else ""
-    what = _what(view, neighbour)
+    picture = pictures.picture(neighbour.set_name, neighbour.key)
+    missing = picture.reason if isinstance(picture, pictures.Missing) else ""
+    what = sample_loaders.class_name(view.run, neighbour.set_name, neighbour.label, neighbour.key)
     if not missing:
         factor = max(1, 128 // max(picture.shape[:2]))
         st.image(np.kron(picture, np.ones((factor, factor, 1), np.uint8)), alt=what, width=128)
@@ -66,15 +66,6 @@ def _show_neighbour(view: View, neighbour: Neighbour) -> str:
     if neighbour.same:
         st.caption(":material/join_inner: This very image is among the samples.")
     return missing
-
-
-def _what(view: View, neighbour: Neighbour) -> str:
-    """The class of a sample: the run's own, or what the path in a foreign set says."""
-    name = neighbour.set_name.partition("/")[0]
-    if name == view.run.id_set and 0 <= neighbour.label < len(view.run.classes):
-        return view.run.classes[neighbour.label]
-    folders = neighbour.key.split("/")[:-1]
-    return folders[-1] if folders else name
 
 
 def _where(view: View, neighbour: Neighbour) -> str:
@@ -120,7 +111,7 @@ def place_on_map(seen: Seen) -> None:
 def _mapped_features(seen: Seen, series: loaders.MapSeries) -> np.ndarray:
     """(N, D) features of the mapped samples, in the map's order."""
     view = seen.view
-    gallery = upload_loaders.gallery(view.run, view.epoch, view.layer, training=False)
+    gallery = sample_loaders.gallery(view.run, view.epoch, view.layer, training=False)
     starts = np.searchsorted(gallery.sets, np.arange(len(gallery.set_names)))
     first = dict(zip(gallery.set_names, starts, strict=True))
     return gallery.features[

@@ -1,14 +1,12 @@
-"""The cached samples that an image is nearest to, in the feature space of a layer."""
+"""The cached samples that a sample is nearest to, in the feature space of a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ncviz.errors import InvalidArrayError, MissingDataError
-from ncviz.store import Epoch
+from ncviz.errors import InvalidArrayError
 
 # Weights are shared in half precision, which moves the features of the same image by this much of
 # their length.
@@ -17,7 +15,7 @@ _SAME = 5e-3
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A cached sample near an image.
+    """A cached sample near another one.
 
     Attributes
     ----------
@@ -62,8 +60,12 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.features)
 
-    def nearest(self, features: np.ndarray, count: int) -> list[Neighbour]:
+    def nearest(
+        self, features: np.ndarray, count: int, *, but: tuple[str, int] | None = None
+    ) -> list[Neighbour]:
         """The `count` samples at the smallest Euclidean distance of `features` (D,), nearest first.
+
+        `but` is a sample that is left out, by set and position: nothing is nearer to itself.
 
         Raises
         ------
@@ -76,7 +78,12 @@ class Gallery:
             )
         image = features.astype(np.float64)
         distances = np.sqrt(np.square(self.features - image).sum(axis=1))
-        order = np.argsort(distances, kind="stable")[:count]
+        order = np.argsort(distances, kind="stable")
+        if but is not None and but[0] in self.set_names:
+            set_name, position = self.set_names.index(but[0]), but[1]
+            itself = (self.sets[order] == set_name) & (self.positions[order] == position)
+            order = order[~itself]
+        order = order[:count]
         return [self._neighbour(int(row), image, float(distances[row])) for row in order]
 
     def _neighbour(self, row: int, image: np.ndarray, distance: float) -> Neighbour:
@@ -92,45 +99,3 @@ class Gallery:
             cosine=float(image @ own / both) if both else 0.0,
             same=distance <= _SAME * length,
         )
-
-
-def read_gallery(epoch: Epoch, layer: str, sets: Sequence[str]) -> Gallery:
-    """The cached samples of `sets` (full names) at `layer`, as far as these were extracted.
-
-    Raises
-    ------
-    MissingDataError : none was extracted.
-    """
-    names = tuple(name for name in sets if name in epoch.sets)
-    if not names:
-        raise MissingDataError(
-            f"Epoch {epoch.number} of {epoch.run.name} has no features of {', '.join(sets)}. "
-            f"{epoch.run.how_to_extract()}"
-        )
-    found = [epoch.features(name, layer) for name in names]
-    sizes = [len(samples) for samples in found]
-    return Gallery(
-        features=np.concatenate([samples.features for samples in found]),
-        set_names=names,
-        sets=np.repeat(np.arange(len(names)), sizes),
-        positions=np.concatenate([np.arange(size) for size in sizes]),
-        labels=np.concatenate(
-            [
-                np.full(len(each), -1) if each.labels is None else each.labels.astype(np.int64)
-                for each in found
-            ]
-        ),
-        keys=np.concatenate(
-            [_keys(epoch, name, size) for name, size in zip(names, sizes, strict=True)]
-        ),
-    )
-
-
-def _keys(epoch: Epoch, name: str, size: int) -> np.ndarray:
-    try:
-        samples = epoch.run.samples
-    except MissingDataError:
-        return np.full(size, "", dtype=object)
-    keys = samples.loc[samples["set"] == name, "key"].to_numpy(dtype=object)
-    # Features without their list of samples still tell how near they are.
-    return keys if len(keys) == size else np.full(size, "", dtype=object)

@@ -1,0 +1,126 @@
+"""What the pages read about one sample at all epochs: scores, predictions, distances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncviz import metrics
+from ncviz.arrays import FeatureSet
+from ncviz.errors import MissingDataError, UnknownNameError
+from ncviz.store import Epoch, Run
+from ncviz.through_training import class_distances
+from ncviz.ui import detector
+from ncviz.ui.sample_loaders import KEEP_ID, is_known, kept_apart, scores_at
+
+_ABSENT = (MissingDataError, UnknownNameError)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sample's scores by K detectors at E epochs; NaN where there is none.
+
+    Attributes
+    ----------
+    scores, thresholds : (E, K); the threshold keeps 95 % of the ID test samples
+    percentiles : (E, K) share of the ID test samples that score as low as the sample, or lower
+    """
+
+    epochs: tuple[int, ...]
+    detectors: tuple[str, ...]
+    scores: np.ndarray
+    thresholds: np.ndarray
+    percentiles: np.ndarray
+
+    @property
+    def accepted(self) -> np.ndarray:
+        """(E, K) bool, whether the score is at or above the threshold."""
+        return self.scores >= self.thresholds
+
+
+@kept_apart
+def judged(run: Run, layer: str, set_name: str, row: int) -> Judged | None:
+    """The sample's scores at a layer; None where no epoch has any."""
+    found = {number: _judge(run.epoch(number), layer, set_name, row) for number in run.epochs}
+    found = {number: by for number, by in found.items() if by}
+    if not found:
+        return None
+    names = tuple(detector.in_order({name for by in found.values() for name in by}))
+    nothing = (np.nan, np.nan, np.nan)
+    cube = np.array([[by.get(name, nothing) for name in names] for by in found.values()])
+    return Judged(tuple(found), names, *np.moveaxis(cube, 2, 0))
+
+
+def _judge(epoch: Epoch, layer: str, set_name: str, row: int) -> dict[str, tuple]:
+    """Score, threshold and percentile by detector."""
+    found = {}
+    for name, by_set in scores_at(epoch, layer).items():
+        known, own = by_set.get(f"{epoch.run.id_set}/test"), by_set.get(set_name)
+        if known is None or own is None or row >= len(own):
+            continue
+        score = float(own[row])
+        share = float(np.mean(known <= own[row]))
+        found[name] = (score, metrics.threshold_at_tpr(known, KEEP_ID), share)
+    return found
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What the network makes of a sample at E epochs.
+
+    Attributes
+    ----------
+    label : its class, or -1 where it belongs to none of the run's
+    probabilities : (E, C) softmax of the logits; (E, 0) where there are none
+    own, nearest : (E,) distances to class means in units of the layer's spread within classes; NaN
+        where there is none
+    nearest_class : (E,)
+    """
+
+    epochs: tuple[int, ...]
+    label: int
+    probabilities: np.ndarray
+    own: np.ndarray
+    nearest: np.ndarray
+    nearest_class: np.ndarray
+
+
+@kept_apart
+def placed(run: Run, layer: str, set_name: str, row: int) -> Placed | None:
+    """The sample's class and its distances at a layer; None where no epoch has its features."""
+    epochs, rows, label = [], [], -1
+    for number in run.epochs:
+        epoch = run.epoch(number)
+        try:
+            one = epoch.features(set_name, layer)[row : row + 1]
+        except _ABSENT:
+            continue
+        if len(one):
+            label = _label(run, set_name, one)
+            epochs.append(number)
+            rows.append((_softmax(one.logits[0]), *_distances(epoch, layer, one, label)))
+    if not epochs:
+        return None
+    probabilities, own, nearest, nearest_class = (
+        np.array(each) for each in zip(*rows, strict=True)
+    )
+    return Placed(tuple(epochs), label, probabilities, own, nearest, nearest_class)
+
+
+def _label(run: Run, set_name: str, one: FeatureSet) -> int:
+    return -1 if one.labels is None or not is_known(run, set_name) else int(one.labels[0])
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits.astype(np.float64) - logits.max(initial=-np.inf))
+    return shares / shares.sum()
+
+
+def _distances(epoch: Epoch, layer: str, one: FeatureSet, label: int) -> tuple[float, float, int]:
+    try:
+        statistics = epoch.statistics(layer)
+    except _ABSENT:
+        return np.nan, np.nan, -1
+    found = class_distances(one.features, np.array([label]), statistics)
+    return float(found.own[0]), float(found.nearest[0]), int(found.nearest_class[0])
