@@ -13,6 +13,7 @@ from ncviz.figures.maps import SCORE_COLOURS
 
 _EPOCH = {"title": {"text": "Epoch"}}
 _CUT = {"dash": "dash", "width": 1.2, "color": theme.GREY}
+_PROBABILITY = "epoch %{x}: %{y:.1%}"
 _ROW = 17  # pixels of a detector's row
 
 
@@ -76,8 +77,9 @@ def score_paths(
             zmax=1,
             colorscale=[[i / 4, colour] for i, colour in enumerate(SCORE_COLOURS)],
             colorbar={
-                "title": {"text": "of ID", "side": "top"},
+                "title": {"text": "of ID", "side": "top", "font": {"size": 12}},
                 "tickformat": ".0%",
+                "tickfont": {"size": 12},
                 "thickness": 12,
                 "outlinewidth": 0,
             },
@@ -116,39 +118,26 @@ def score_paths(
 def class_paths(path: ClassPath, *, shown: theme.Shown) -> go.Figure:
     """Probabilities of the predicted and the true class, and distances to class means."""
     left, right = grid.spans([1, 1], gap=0.14)
+    hover = "epoch %{x}: %{y:.3g} units"
     traces = []
-    if len(path.predicted):
-        traces.append(_predictions(path))
+    # What belongs to the true class lies underneath, broad: often the other line is the same.
     if path.true_probability is not None:
         name = f"true class: {path.true_class}"
-        traces.append(
-            _line(
-                name, path.epochs, path.true_probability, theme.TEST_STYLE, "epoch %{x}: %{y:.1%}"
-            )
-        )
-    hover = "epoch %{x}: %{y:.3g} units, %{text}"
-    traces.append(
-        _line(
-            "nearest class mean",
-            path.epochs,
-            path.nearest,
-            theme.ood_style(0),
-            hover,
-            at=1,
-            text=[theme.text(name) for name in path.nearest_class],
-        )
-    )
+        values = path.true_probability
+        traces.append(_broad(_line(name, path.epochs, values, theme.TEST_STYLE, _PROBABILITY)))
+    if len(path.predicted):
+        traces.append(_predictions(path))
     if path.own is not None:
-        traces.append(
-            _line(
-                "own class mean",
-                path.epochs,
-                path.own,
-                theme.TEST_STYLE,
-                "epoch %{x}: %{y:.3g} units",
-                at=1,
-            )
-        )
+        own = _line("own class mean", path.epochs, path.own, theme.TEST_STYLE, hover, at=1)
+        traces.append(_broad(own))
+    nearest = _line(
+        "nearest class mean", path.epochs, path.nearest, theme.ood_style(0), hover, at=1
+    )
+    nearest.update(
+        text=[theme.text(name) for name in path.nearest_class],
+        hovertemplate=f"{hover}, %{{text}}",
+    )
+    traces.append(nearest)
     shapes = [grid.level(1, 1, **_CUT)]
     if shown.epoch is not None:
         shapes += [grid.upright(shown.epoch, at, **grid.MARK) for at in (0, 1)]
@@ -196,7 +185,6 @@ def _line(
     hover: str,
     *,
     at: int = 0,
-    text: Sequence[str] | None = None,
 ) -> go.Scatter:
     return go.Scatter(
         x=theme.float32(epochs),
@@ -207,9 +195,13 @@ def _line(
         mode="lines+markers",
         line=style.line(),
         marker={"symbol": style.symbol, "size": 7, "color": style.colour},
-        text=text,
         hovertemplate=hover,
     )
+
+
+def _broad(trace: go.Scatter) -> go.Scatter:
+    trace.update(line={"width": 7, "dash": "solid"}, opacity=0.45)
+    return trace
 
 
 def _style(at: int) -> theme.Style:

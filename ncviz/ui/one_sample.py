@@ -47,10 +47,12 @@ def show(view: View, by: Judge, among: pd.DataFrame, set_name: str, row: int) ->
         "By Euclidean distance in the layer's own feature space, not on the map; the cosine is "
         "that of the angle between both features, from the origin. Press one to look at it."
     )
-    columns = st.columns(len(view.run.layers))
-    for column, layer in zip(columns, view.run.layers, strict=True):
-        with column:
-            _neighbours(view, layer, set_name, row)
+    places = [(layer, training) for layer in view.run.layers for training in (True, False)]
+    # A column for each layer; with a single one, for training samples and for the others.
+    columns = st.columns(max(2, len(view.run.layers)))
+    for at, (layer, training) in enumerate(places):
+        with columns[at if len(view.run.layers) == 1 else at // 2]:
+            _neighbours(view, layer, set_name, row, training=training)
 
 
 def _buttons(view: View, among: pd.DataFrame, set_name: str, row: int) -> None:
@@ -134,7 +136,7 @@ def _scores(view: View, set_name: str, row: int) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=320,
+        height=400,
         column_config={
             "Percentile": st.column_config.ProgressColumn(
                 help="Share of the ID test samples that score as low as this sample, or lower.",
@@ -157,26 +159,25 @@ def _scores(view: View, set_name: str, row: int) -> None:
     )
 
 
-def _neighbours(view: View, layer: str, set_name: str, row: int) -> None:
-    for words, training in (("Training", True), ("Test and OOD", False)):
-        try:
-            features = sample_loaders.feature(view.run, view.epoch, layer, set_name, row)
-            samples = sample_loaders.gallery(view.run, view.epoch, layer, training=training)
-        except MissingDataError as error:
-            st.caption(f":material/info: {plain(error)}")
-            continue
-        st.markdown(f"{plain(layer)} · {words} ({len(samples):,} samples)")
-        near = samples.nearest(features, _NEIGHBOURS, but=(set_name, row))
-        found = [pictures.thumbnail(each.set_name, each.key) for each in near]
-        gallery(
-            [_tile(view, each, there) for each, there in zip(near, found, strict=True)],
-            label=f"{words} samples nearest at {layer}",
-            key=f"near_{layer}_{'train' if training else 'test'}",
-            on_look=lambda at, near=near: selection.look_at(
-                view.run, near[at].set_name, near[at].position
-            ),
-        )
-        sample_grid.explain_missing(found)
+def _neighbours(view: View, layer: str, set_name: str, row: int, *, training: bool) -> None:
+    words = "Training" if training else "Test and OOD"
+    try:
+        features = sample_loaders.feature(view.run, view.epoch, layer, set_name, row)
+        samples = sample_loaders.gallery(view.run, view.epoch, layer, training=training)
+    except MissingDataError as error:
+        st.caption(f":material/info: {plain(error)}")
+        return
+    st.markdown(f"{plain(layer)} · {words} ({len(samples):,} samples)")
+    near = samples.nearest(features, _NEIGHBOURS, but=(set_name, row))
+    found = [pictures.thumbnail(each.set_name, each.key) for each in near]
+    gallery(
+        [_tile(view, each, there) for each, there in zip(near, found, strict=True)],
+        label=f"{words} samples nearest at {layer}",
+        key=f"near_{layer}_{'train' if training else 'test'}",
+        opens=sample_grid.ONE_SAMPLE,
+        on_look=lambda at: selection.look_at(view.run, near[at].set_name, near[at].position),
+    )
+    sample_grid.explain_missing(found)
 
 
 def _tile(view: View, near: Neighbour, found: bytes | pictures.Missing) -> Tile:

@@ -14,7 +14,9 @@ from ncviz.ui.gallery import Tile, gallery
 from ncviz.ui.sample_table import Judge
 from ncviz.ui.view import View
 
-PER_PAGE = 36
+PER_PAGE = 24
+ONE_SAMPLE = "one_sample"
+"""Key of the container with the sample that is looked at."""
 _PAGE, _PAGED = "samples_page", "_samples_paged"
 _REASONS = 5
 
@@ -57,7 +59,8 @@ def _head(view: View, choice: selection.Selection, by: Judge) -> str:
             else "They are too many for the address of this page: another reader has to choose "
             "them anew."
         )
-        st.markdown(f"{count}{origin}  \n:gray[{kept}]")
+        st.markdown(f"{count}{origin}")
+        st.caption(kept)
     sorts = sample_table.SORTS if by.layer else sample_table.SORTS[2:]
     with order:
         sort = controls.choose("Sort by", sorts, key="sort")
@@ -86,6 +89,7 @@ def _grid(view: View, by: Judge, table: pd.DataFrame, what: str) -> None:
         tiles,
         label=f"Selected samples {first + 1} to {first + len(shown)} of {len(table)}",
         key="sample_gallery",
+        opens=ONE_SAMPLE,
         on_look=lambda at: selection.look_at(view.run, *samples[at]),
     )
     st.caption(_reading(by, table))

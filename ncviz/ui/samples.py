@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from ncviz.ui import changed_sides, one_sample, sample_grid, sample_path, sample_table, selection
 from ncviz.ui.shell import readable_errors
 from ncviz.ui.view import View
@@ -15,5 +17,6 @@ def show(view: View, detector: str | None) -> None:
         changed_sides.show(view, by)
         looked_at = selection.looked_at(view.run)
         if looked_at is not None:
-            one_sample.show(view, by, among, *looked_at)
-            sample_path.show(view, by.name, *looked_at)
+            with st.container(key=sample_grid.ONE_SAMPLE):
+                one_sample.show(view, by, among, *looked_at)
+                sample_path.show(view, by.name, *looked_at)

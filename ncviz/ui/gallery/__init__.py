@@ -33,10 +33,16 @@ class Tile:
     current: bool = False
 
 
-def gallery(tiles: Sequence[Tile], *, label: str, key: str, on_look: Callable[[int], None]) -> None:
-    """Draw `tiles`; `label` names them all, `on_look` gets the position of one that is pressed.
+def gallery(
+    tiles: Sequence[Tile], *, label: str, key: str, opens: str, on_look: Callable[[int], None]
+) -> None:
+    """Draw `tiles`.
 
-    `on_look` is called before the next script run.
+    Parameters
+    ----------
+    label : names them all
+    opens : key of the container that a press opens, which is then brought into sight
+    on_look : gets the position of the tile that is pressed, before the next script run
     """
 
     def pressed() -> None:
@@ -46,10 +52,10 @@ def gallery(tiles: Sequence[Tile], *, label: str, key: str, on_look: Callable[[i
             on_look(at)
 
     component = frontend.component("gallery", isolated=True)
-    component(data=_message(tiles, label), key=key, on_look_change=pressed)
+    component(data=_message(tiles, label, opens), key=key, on_look_change=pressed)
 
 
-def _message(tiles: Sequence[Tile], label: str) -> bytes:
+def _message(tiles: Sequence[Tile], label: str, opens: str) -> bytes:
     """A line of JSON, then the pictures one after the other; the JSON has their lengths."""
     about = [
         {
@@ -62,7 +68,7 @@ def _message(tiles: Sequence[Tile], label: str) -> bytes:
         }
         for tile in tiles
     ]
-    head = json.dumps({"label": label, "tiles": about}).encode()
+    head = json.dumps({"label": label, "opens": opens, "tiles": about}).encode()
     return b"\n".join([head, b"".join(tile.picture or b"" for tile in tiles)])
 
 

@@ -3,9 +3,14 @@
 
 const ICON = "M21 5v11.2l-2-2V5H9.8l-2-2H19a2 2 0 0 1 2 2zM2.8 1.4 1.4 2.8 3 4.4V19a2 2 0 0 0 2 2h14.6l1.6 1.6 1.4-1.4zM5 19V6.4l6.8 6.8-.9 1.2L8.5 12 6 16h8.6l2 3z";
 
+const PATIENCE_MS = 5000; // how long the section that a press opens may take to appear
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const gallery = (parentElement.ncvizGallery ??= new Gallery(parentElement));
-  gallery.look = (at) => setTriggerValue("look", at);
+  gallery.look = (at) => {
+    setTriggerValue("look", at);
+    gallery.lead();
+  };
   gallery.show(new Uint8Array(data));
   return undefined;
 }
@@ -19,8 +24,9 @@ class Gallery {
 
   show(bytes) {
     const end = bytes.indexOf(10);
-    const { label, tiles } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+    const { label, opens, tiles } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
     this.root.setAttribute("aria-label", label);
+    this.opens = opens;
     while (this.tiles.length > tiles.length) this.tiles.pop().remove();
     while (this.tiles.length < tiles.length) {
       const at = this.tiles.length;
@@ -31,6 +37,14 @@ class Gallery {
       this.tiles[at].show(about, bytes.subarray(start, start + about.size));
       start += about.size;
     });
+  }
+
+  // Brings the section that a press opens, or fills anew, into sight.
+  lead(since = performance.now()) {
+    const section = document.querySelector(`.st-key-${this.opens}`);
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (section) section.scrollIntoView({ behavior, block: "start" });
+    else if (performance.now() - since < PATIENCE_MS) requestAnimationFrame(() => this.lead(since));
   }
 }
 
@@ -68,10 +82,12 @@ class Tile {
     }
   }
 
-  // Pixels of small pictures stay squares of equal size.
+  // Pixels of small pictures stay squares of equal size; larger ones fill the frame.
   enlarge() {
     const { naturalWidth: width, naturalHeight: height } = this.image;
-    const by = Math.max(1, Math.floor(this.frame.clientHeight / Math.max(width, height)));
+    const room = this.frame.clientHeight / Math.max(width, height);
+    const by = room < 2 ? room : Math.floor(room);
+    this.image.classList.toggle("pixels", room >= 2);
     this.image.style.width = `${by * width}px`;
     this.image.style.height = `${by * height}px`;
   }
