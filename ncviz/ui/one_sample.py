@@ -28,17 +28,27 @@ _NEIGHBOURS = 6
 SIDES = {True: "known", False: "turned away"}
 
 
-def show(view: View, by: Judge, among: pd.DataFrame, set_name: str, row: int) -> None:
+def show(
+    view: View,
+    by: Judge,
+    among: pd.DataFrame,
+    told: set[pictures.Missing],
+    set_name: str,
+    row: int,
+) -> None:
     """Who the sample is, what every detector says of it, and what is near it.
 
-    `among` are the selected samples in their order, for the buttons that go on to the next.
+    Parameters
+    ----------
+    among : the selected samples in their order, for the buttons that go on to the next
+    told : the reasons for missing pictures that the page has given; new ones are added
     """
     st.subheader("One sample", anchor=False)
     _buttons(view, among, set_name, row)
     sample = sample_table.describe(view, set_name, row, by)
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        _picture(sample)
+        found = [_picture(sample)]
         _who(view, sample)
     with right:
         _scores(view, set_name, row)
@@ -52,7 +62,8 @@ def show(view: View, by: Judge, among: pd.DataFrame, set_name: str, row: int) ->
     columns = st.columns(max(2, len(view.run.layers)))
     for at, (layer, training) in enumerate(places):
         with columns[at if len(view.run.layers) == 1 else at // 2]:
-            _neighbours(view, layer, set_name, row, training=training)
+            found += _neighbours(view, layer, set_name, row, training=training)
+    sample_grid.explain_missing(found, told)
 
 
 def _buttons(view: View, among: pd.DataFrame, set_name: str, row: int) -> None:
@@ -74,18 +85,18 @@ def _buttons(view: View, among: pd.DataFrame, set_name: str, row: int) -> None:
             st.caption(f"{at + 1:,} of {len(order):,} selected samples")
 
 
-def _picture(sample: pd.Series) -> None:
+def _picture(sample: pd.Series) -> np.ndarray | pictures.Missing:
     found = pictures.picture(sample["set"], sample["key"])
     if isinstance(found, pictures.Missing):
         with st.container(border=True, height=_SIDE // 2):
             st.markdown(":material/hide_image: No picture")
-        sample_grid.explain_missing([found])
-        return
+        return found
     # Whole multiples, so that pixels stay squares of equal size.
     factor = max(1, _SIDE // max(found.shape[:2]))
     large = np.kron(found, np.ones((factor, factor, 1), np.uint8))
     width = max(large.shape[1], round(_SIDE * large.shape[1] / max(large.shape[:2])))
     st.image(large, width=width, alt=f"{sample['truth']}, {sample['set']} {sample['index']}")
+    return found
 
 
 def _who(view: View, sample: pd.Series) -> None:
@@ -159,14 +170,15 @@ def _scores(view: View, set_name: str, row: int) -> None:
     )
 
 
-def _neighbours(view: View, layer: str, set_name: str, row: int, *, training: bool) -> None:
+def _neighbours(view: View, layer: str, set_name: str, row: int, *, training: bool) -> list:
+    """Draw the nearest samples; returns their pictures."""
     words = "Training" if training else "Test and OOD"
     try:
         features = sample_loaders.feature(view.run, view.epoch, layer, set_name, row)
         samples = sample_loaders.gallery(view.run, view.epoch, layer, training=training)
     except MissingDataError as error:
         st.caption(f":material/info: {plain(error)}")
-        return
+        return []
     st.markdown(f"{plain(layer)} · {words} ({len(samples):,} samples)")
     near = samples.nearest(features, _NEIGHBOURS, but=(set_name, row))
     found = [pictures.thumbnail(each.set_name, each.key) for each in near]
@@ -177,7 +189,7 @@ def _neighbours(view: View, layer: str, set_name: str, row: int, *, training: bo
         opens=sample_grid.ONE_SAMPLE,
         on_look=lambda at: selection.look_at(view.run, near[at].set_name, near[at].position),
     )
-    sample_grid.explain_missing(found)
+    return found
 
 
 def _tile(view: View, near: Neighbour, found: bytes | pictures.Missing) -> Tile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,11 @@ _PAGE, _PAGED = "samples_page", "_samples_paged"
 _REASONS = 5
 
 
-def show(view: View, by: Judge) -> pd.DataFrame:
-    """The section; returns the table of the samples in the order in which they are shown."""
+def show(view: View, by: Judge, told: set[pictures.Missing]) -> pd.DataFrame:
+    """The section; returns the table of the samples in the order in which they are shown.
+
+    `told` are the reasons for missing pictures that the page has given; new ones are added.
+    """
     st.subheader("Selected samples", anchor=False)
     choice = selection.current()
     if not choice:
@@ -43,7 +46,7 @@ def show(view: View, by: Judge) -> pd.DataFrame:
         return table
     if len(table) < len(choice):
         st.caption(f"{len(table):,} of them are among the cached samples of this run.")
-    _grid(view, by, table, f"{choice}{sort}{view.run.path}")
+    explain_missing(_grid(view, by, table, f"{choice}{sort}{view.run.path}"), told)
     return table
 
 
@@ -68,7 +71,8 @@ def _head(view: View, choice: selection.Selection, by: Judge) -> str:
     return sort
 
 
-def _grid(view: View, by: Judge, table: pd.DataFrame, what: str) -> None:
+def _grid(view: View, by: Judge, table: pd.DataFrame, what: str) -> list[bytes | pictures.Missing]:
+    """Draw a page of the samples; another `what` starts at the first. Returns their pictures."""
     pages = -(-len(table) // PER_PAGE)
     if st.session_state.get(_PAGED) != what:
         st.session_state[_PAGED] = what
@@ -93,7 +97,7 @@ def _grid(view: View, by: Judge, table: pd.DataFrame, what: str) -> None:
         on_look=lambda at: selection.look_at(view.run, *samples[at]),
     )
     st.caption(_reading(by, table))
-    explain_missing(found)
+    return found
 
 
 def _tile(view: View, by: Judge, sample, found: bytes | pictures.Missing, current: bool) -> Tile:
@@ -141,10 +145,11 @@ def _reading(by: Judge, table: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def explain_missing(found: Iterable[object]) -> None:
-    """Say once for each reason why pictures are missing, and what gets them."""
+def explain_missing(found: Iterable[object], told: set[pictures.Missing]) -> None:
+    """Say why pictures are missing, and what gets them; each reason of a page once."""
     missing = [each for each in found if isinstance(each, pictures.Missing)]
-    reasons: Sequence[pictures.Missing] = list(dict.fromkeys(missing))
+    reasons = [each for each in dict.fromkeys(missing) if each not in told]
+    told.update(reasons)
     for each in reasons[:_REASONS]:
         st.caption(f":material/hide_image: {plain(each.reason)}")
         if each.command:
