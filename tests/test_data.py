@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 
 from ncviz import data
 from ncviz.data import generated
-from ncviz.data.__main__ import catalogue
+from ncviz.data.__main__ import catalogue, main
 from ncviz.errors import (
     CorruptFileError,
     InvalidArrayError,
@@ -946,10 +946,26 @@ def test_importing_and_using_folders_and_generated_sets_needs_no_torch(birds):
         "import sys, ncviz.data as d;"
         f"d.decode(d.load('birds', 'test', root={str(birds)!r}), d.Transform());"
         "d.load('digits', 'test'); d.load('letters', 'test');"
+        "\ntry: d.load('cifar10', 'test', root='nowhere')"
+        "\nexcept d.loading.MissingDataError: pass\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_set_is_fetched_by_its_name(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("NCVIZ_DATA", str(tmp_path))
+    main(["digits", "noise"])
+    said = capsys.readouterr().out.splitlines()
+    counts = [len(data.load(*name.split("/"))) for name in ("digits/train", "noise/test")]
+    assert said[0].startswith(f"digits/train: {counts[0]:,} images")
+    assert said[-1].startswith(f"noise/test: {counts[1]:,} images")
+    for name, reason in (("ninco", "cannot be downloaded"), ("cifar1O", "Did you mean 'cifar10'")):
+        with pytest.raises(SystemExit, match=rf"^error: .*{reason}"):
+            main([name])
+    main([])
+    assert "# Data sets" in capsys.readouterr().out
 
 
 # Real images

@@ -70,6 +70,21 @@ def test_scores_and_detection_are_those_computed_by_hand(digits_run):
             assert row["group"] == digits_run.ood_sets[ood]
 
 
+def test_the_scores_of_a_layer_are_read_at_once(digits_run):
+    epoch = digits_run.epoch(4)
+    found = epoch.layer_scores("encoder")
+    assert set(found) == {*detectors.names(), "energy_probe"}
+    for name, by_set in found.items():
+        assert set(by_set) == {epoch.full_name(each) for each in ("test", *OOD)}
+        for set_name, scores in by_set.items():
+            np.testing.assert_array_equal(scores, epoch.scores(name, set_name))
+    # The names of some detectors begin like those of others.
+    assert set(epoch.layer_scores("encoder", "energy")) == {"energy"}
+    assert epoch.layer_scores("encoder", "no such detector") == {}
+    with pytest.raises(UnknownNameError, match="Known: encoder"):
+        epoch.layer_scores("projector")
+
+
 def test_scores_that_took_the_network_are_those_of_extraction(digits_run):
     epoch = digits_run.epoch(4)
     for name in ("test", *OOD):

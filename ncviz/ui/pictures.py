@@ -26,10 +26,12 @@ class Missing:
     Attributes
     ----------
     reason : one sentence, the same for all pictures of a set that are missing for it
-    command : what gets them, as one line for a shell; empty where nothing is known to
+    advice, command : how to get them in words, and as a line for a shell; empty where there is no
+        way
     """
 
     reason: str
+    advice: str = ""
     command: str = ""
 
 
@@ -98,21 +100,21 @@ def _how_to_get(set_name: str, key: str, root: Path) -> Missing:
     from ncviz.data import describe
 
     name = set_name.partition("/")[0]
-    if key.startswith("index:"):
-        try:
-            kind = describe(name).kind
-        except NcvizError:
-            kind = ""
-        if kind == "torchvision":
-            return Missing(
-                f"The images of {set_name} are not on this machine: {root} has no {name}. This "
-                "downloads them there:",
-                f"python -m ncviz.data {shlex.quote(name)}",
-            )
-        return Missing(f"The images of {set_name} are not on this machine.")
+    if not key.startswith("index:"):
+        folder = root / name / key.split("/")[0]
+        return Missing(
+            f"Images of {set_name} are missing: they are looked for in {folder}.",
+            "Start the app with the folder that holds these data sets as image folders:",
+            "NCVIZ_DATA=FOLDER make app",
+        )
+    try:
+        kind = describe(name).kind
+    except NcvizError:
+        kind = ""
+    if kind != "torchvision":
+        return Missing(f"Images of {set_name} are missing.")
     return Missing(
-        f"Not all images of {set_name} are on this machine: its image folder is looked for at "
-        f"{root / name}. Start the app with the folder that holds {name}, so that there is "
-        f"FOLDER/{name}/{key.split('/')[0]}:",
-        "NCVIZ_DATA=FOLDER make app",
+        f"Images of {set_name} are missing: {root} has no {name}.",
+        "This downloads them:",
+        f"python -m ncviz.data {shlex.quote(name)}",
     )

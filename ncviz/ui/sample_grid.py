@@ -18,7 +18,7 @@ PER_PAGE = 24
 ONE_SAMPLE = "one_sample"
 """Key of the container with the sample that is looked at."""
 _PAGE, _PAGED = "samples_page", "_samples_paged"
-_REASONS = 5
+_REASONS = 8
 
 
 def show(view: View, by: Judge, told: set[pictures.Missing]) -> pd.DataFrame:
@@ -150,9 +150,13 @@ def explain_missing(found: Iterable[object], told: set[pictures.Missing]) -> Non
     missing = [each for each in found if isinstance(each, pictures.Missing)]
     reasons = [each for each in dict.fromkeys(missing) if each not in told]
     told.update(reasons)
-    for each in reasons[:_REASONS]:
-        st.caption(f":material/hide_image: {plain(each.reason)}")
-        if each.command:
-            components.command_lines(each.command)
+    given = reasons[:_REASONS]
+    for advice, command in dict.fromkeys((each.advice, each.command) for each in given):
+        for each in given:
+            if each.command == command:
+                st.caption(f":material/hide_image: {plain(each.reason)}")
+        if command:
+            st.caption(advice)
+            components.command_lines(command)
     if len(reasons) > _REASONS:
         st.caption(f"{len(reasons) - _REASONS} more pictures are missing for other reasons.")
