@@ -130,3 +130,19 @@ def test_names_in_the_grid_are_text(app, reader):
     grid(tab).filter(has_text=f"{MARKUP}1").first.wait_for()
     tab.get_by_role("heading", name="One sample").wait_for()
     assert tab.locator('img[src="x"]').count() == 0
+
+
+def test_a_row_of_the_samples_that_changed_sides_opens_the_sample(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=digits")
+    tab.get_by_text("Samples that changed sides most").click()
+    tab.get_by_role("button", name="Select these").wait_for()
+    table = tab.locator('[data-testid="stExpander"] [data-testid="stDataFrame"]')
+    cells = table.locator("table").locator('tr[aria-rowindex="2"] td')
+    cells.first.wait_for(state="attached")
+    row = cells.all_text_contents()
+    table.locator(".dvn-scroller").click(position={"x": 18, "y": 35 * 1.5})
+    tab.get_by_role("heading", name="One sample").wait_for()
+    tab.wait_for_function("location.search.includes('sample=')")
+    set_name, index = address_of(tab)["sample"][0].split(":")
+    assert set_name in row
+    assert index in row

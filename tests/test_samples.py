@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -490,3 +493,30 @@ def test_names_are_text(tmp_path, open_page):
     shown = [element.value for kind in (app.markdown, app.caption) for element in kind]
     assert any("img src" in text for text in shown)
     assert not any(re.search(r"(?<!\\)<img", text) for text in shown)
+
+
+def test_pictures_of_generated_sets_and_folders_load_no_torch(digits_checkpoints, tmp_path):
+    program = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('app.py', default_timeout=60)\n"
+        "app.query_params['selected'] = 'digits/test:0-5;letters/test:1'\n"
+        "app.query_params['sample'] = 'digits/test:1'\n"
+        f"app = app.switch_page({COLLAPSE!r}).run()\n"
+        "assert not app.exception and not app.error\n"
+        "assert max(len(each.proto.bytes) for each in app.get('bidi_component')\n"
+        "           if each.proto.component_name == 'ncviz.gallery') > 1000\n"
+        "from ncviz.ui import pictures\n"
+        "assert isinstance(pictures.picture('cifar10/test', 'index:1'), pictures.Missing)\n"
+        "assert isinstance(pictures.picture('birds/test', 'test/a/1.png'), pictures.Missing)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    places = {"NCVIZ_CHECKPOINTS": str(digits_checkpoints), "NCVIZ_DATA": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **places, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

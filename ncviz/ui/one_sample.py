@@ -149,6 +149,7 @@ def _scores(view: View, set_name: str, row: int) -> None:
         hide_index=True,
         height=400,
         column_config={
+            "Detector": st.column_config.Column(width=150),
             "Percentile": st.column_config.ProgressColumn(
                 help="Share of the ID test samples that score as low as this sample, or lower.",
                 format="%.1f %%",
