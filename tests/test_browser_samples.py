@@ -26,14 +26,8 @@ def test_a_click_on_a_picture_opens_the_sample(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits&{CHOICE}")
     grid(tab).first.wait_for()
     assert grid(tab).count() == 24
-    tab.wait_for_function(
-        """() => {
-          const root = [...document.querySelectorAll('*')].find(
-            each => each.shadowRoot && each.shadowRoot.querySelector('.gallery')).shadowRoot;
-          const images = [...root.querySelectorAll('img')];
-          return images.length === 24 && images.every(each => each.naturalWidth === 8);
-        }"""
-    )
+    tab.locator("[data-shown]").wait_for()
+    assert pictures_of(grid(tab)) == 24
     grid(tab).nth(3).click()
     tab.get_by_role("heading", name="One sample").wait_for()
     tab.get_by_text("4 of 41 selected samples").wait_for()

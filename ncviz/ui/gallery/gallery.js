@@ -20,6 +20,7 @@ class Gallery {
     this.root = element("div", "gallery", parent);
     this.root.setAttribute("role", "group");
     this.tiles = [];
+    this.turn = 0;
   }
 
   show(bytes) {
@@ -37,6 +38,13 @@ class Gallery {
       this.tiles[at].show(about, bytes.subarray(start, start + about.size));
       start += about.size;
     });
+    this.noteWhenShown(++this.turn);
+  }
+
+  // Counts up on the element in the page once the pictures are there, for who waits for them.
+  async noteWhenShown(turn) {
+    await Promise.allSettled(this.tiles.map((tile) => tile.ready()));
+    if (turn === this.turn) (this.root.getRootNode().host ?? this.root).dataset.shown = turn;
   }
 
   // Brings the section that a press opens, or fills anew, into sight.
@@ -90,6 +98,10 @@ class Tile {
     this.image.classList.toggle("pixels", room >= 2);
     this.image.style.width = `${by * width}px`;
     this.image.style.height = `${by * height}px`;
+  }
+
+  ready() {
+    return this.address ? this.image.decode() : undefined;
   }
 
   forget() {
