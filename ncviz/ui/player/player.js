@@ -1,7 +1,7 @@
-// Play, pause, speed: the one control that walks through the epochs, on every page. Two elements of
-// a page run this: one is the control, the other stands at the page's end and says that all of an
-// epoch is drawn. A map of all epochs is moved in the browser; any other page is asked for, epoch by
-// epoch.
+// Play, pause, speed: the one control that walks through the epochs, on every page. Two elements
+// of a page run this: one is the control, the other stands at the page's end and says that all of
+// an epoch is drawn. A map of all epochs is moved in the browser; any other page is asked for,
+// epoch by epoch.
 
 const PLAY_MS = 900; // from one epoch to the next at speed 1
 const SPEEDS = [1, 2, 4, 0.5];
@@ -15,8 +15,8 @@ const STEERED = `${TYPING}, input, [role=slider], [role=tab], [role=radio], [rol
   "[role=listbox], [role=option], [role=menu], [role=grid]";
 const BUTTONS = { ".st-key-_previous_epoch": -1, ".st-key-_next_epoch": 1 };
 
-// Where the player, maps and charts meet. `live` is the epoch that maps show while the page does not
-// know of it yet, `pace` the milliseconds from epoch to epoch while playing.
+// Where the player, maps and charts meet. `live` is the epoch that maps show while the page does
+// not know of it yet, `pace` the milliseconds from epoch to epoch while playing.
 const bus = (globalThis[Symbol.for("ncviz.player")] ??= {
   player: null, maps: new Set(), live: null, pace: null, speed: 0,
 });
@@ -79,6 +79,7 @@ class Player {
     addEventListener("keydown", this.onKey, true);
     addEventListener("click", this.onClick, true);
     this.describe();
+    if (bus.live === null) this.follow();
   }
 
   // The map of this run on the page, if there is one.
@@ -225,8 +226,19 @@ class Player {
         return;
       }
     }
-    // The next page opens where this one has come to.
-    if (event.target.closest("a[href]")) this.stop();
+    const link = event.target.closest("a[href]");
+    if (!link) return;
+    this.stop();
+    // The next page opens where this one has come to, so the server has to know first.
+    if (bus.live === null || link.target) return;
+    take(event);
+    this.leaving = link;
+  }
+
+  follow() {
+    const link = this.leaving;
+    this.leaving = null;
+    link?.click();
   }
 
   describe() {
@@ -234,7 +246,8 @@ class Player {
     const at = Math.max(0, path.indexOf(this.epoch));
     const speed = SPEEDS[bus.speed];
     this.playButton.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
-    this.playButton.title = `${this.playing ? "Stop here" : "Walk through the saved epochs"} (key P)`;
+    const act = this.playing ? "Stop at this epoch" : "Walk through the saved epochs";
+    this.playButton.title = `${act} (key P)`;
     this.speedButton.textContent = `${speed}×`;
     this.speedButton.title = "Speed: press to change";
     this.speedButton.setAttribute("aria-label", `Speed ${speed}, press to change`);
