@@ -273,7 +273,7 @@ class Player {
 
 function take(event) {
   event.preventDefault();
-  event.stopImmediatePropagation();
+  event.stopPropagation();
 }
 
 function element(kind, name, parent) {
