@@ -6,7 +6,8 @@ const STEP_MS = 180; // how long points take to their places after a step
 const RADIUS = 3.2;
 const FAINT = 0.3;
 const FADED = 0.25; // of what is not chosen, where something is
-const CHOSEN = 1.35; // how much larger a chosen sample is
+const CHOSEN = 1.25; // how much larger a chosen sample is
+const HALO = 1.3; // pixels of the edge around chosen samples
 const MIN_ZOOM = 0.25;
 const MAX_ZOOM = 50;
 const LIFT = 12; // pixels from the middle of a class up to its name
@@ -618,19 +619,29 @@ class Panel {
     const start = this.start();
     const radius = RADIUS * Math.min(2, 1 + Math.log(this.zoom) / 6);
     const icons = styles.map(({ shape, colour, rank, chosen }) => {
-      if (chosen) return sprite(shape, colour, radius * CHOSEN, 1, ink.text);
+      if (chosen) return sprite(shape, colour, radius * CHOSEN, 1);
       const strength = rank === 0 ? FAINT : 0.85;
       return sprite(shape, colour, radius, chosen === 0 ? strength * FADED : strength);
     });
-    let outside = 0;
-    for (const i of order) {
+    // The halos of chosen samples lie under all of them, so that crowds keep their colours.
+    const halos = styles.map(({ shape, chosen }) =>
+      (chosen ? sprite(shape, ink.text, radius * CHOSEN, 1, HALO) : null));
+    // Says whether the sample lies out of view.
+    const put = (i, icon) => {
       const [x, y] = [lens.x(now[start + 2 * i]), lens.y(now[start + 2 * i + 1])];
-      if (x < 0 || y < 0 || x > width || y > height) outside += 1;
-      if (x < -9 || y < -9 || x > width + 9 || y > height + 9) continue;
-      const icon = icons[styleOf[i]];
       const size = icon.width / icon.ratio;
-      pen.drawImage(icon, x - size / 2, y - size / 2, size, size);
-    }
+      if (x > -9 && y > -9 && x < width + 9 && y < height + 9) {
+        pen.drawImage(icon, x - size / 2, y - size / 2, size, size);
+      }
+      return x < 0 || y < 0 || x > width || y > height;
+    };
+    const last = order.findIndex((i) => styles[styleOf[i]].chosen);
+    const plain = last < 0 ? order : order.subarray(0, last);
+    const chosen = last < 0 ? [] : order.subarray(last);
+    let outside = 0;
+    for (const i of plain) outside += put(i, icons[styleOf[i]]);
+    for (const i of chosen) put(i, halos[styleOf[i]]);
+    for (const i of chosen) outside += put(i, icons[styleOf[i]]);
     return outside;
   }
 
@@ -762,55 +773,44 @@ function bits(text, count) {
   return Uint8Array.from({ length: count }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1);
 }
 
-// A marker drawn once and stamped many times; a chosen sample's has an edge.
+// A marker drawn once and stamped many times; `halo` makes it broader by so many pixels.
 const sprites = new Map();
 
-function sprite(shape, colour, radius, strength, edge = null) {
-  const key = `${shape} ${colour} ${radius.toFixed(1)} ${strength} ${edge} ${devicePixelRatio}`;
+function sprite(shape, colour, radius, strength, halo = 0) {
+  const key = `${shape} ${colour} ${radius.toFixed(1)} ${strength} ${halo} ${devicePixelRatio}`;
   if (!sprites.has(key)) {
     if (sprites.size > 2000) sprites.clear();
-    sprites.set(key, stamp(shape, colour, radius, strength, edge));
+    sprites.set(key, stamp(shape, colour, radius, strength, halo));
   }
   return sprites.get(key);
 }
 
-function stamp(shape, colour, radius, strength, edge = null) {
+function stamp(shape, colour, radius, strength, halo = 0) {
   const ratio = Math.min(devicePixelRatio || 1, 2);
-  const half = radius + (edge ? 3 : 1.5);
+  const half = radius + halo + 1.5;
   const icon = document.createElement("canvas");
   icon.width = icon.height = Math.ceil(2 * half * ratio);
   icon.ratio = ratio;
   const pen = icon.getContext("2d");
   pen.scale(ratio, ratio);
   pen.translate(half, half);
-  pen.globalAlpha = strength;
-  if (edge) {
-    [pen.strokeStyle, pen.fillStyle, pen.lineWidth] = [edge, edge, 4];
-    trace(pen, shape, radius);
-    if (shape === "circle") pen.stroke();
-  }
-  [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [colour, colour, 1.5];
-  trace(pen, shape, radius);
-  return icon;
-}
-
-function trace(pen, shape, radius) {
+  [pen.fillStyle, pen.strokeStyle, pen.globalAlpha] = [colour, colour, strength];
+  [pen.lineWidth, pen.lineCap] = [1.5 + 2 * halo, halo ? "round" : "butt"];
   pen.beginPath();
   if (shape === "circle") {
-    pen.arc(0, 0, radius, 0, 2 * Math.PI);
+    pen.arc(0, 0, radius + halo, 0, 2 * Math.PI);
     pen.fill();
-    return;
-  }
-  if (shape === "square") {
-    pen.rect(1 - radius, 1 - radius, 2 * radius - 2, 2 * radius - 2);
+  } else if (shape === "square") {
+    pen.strokeRect(1 - radius, 1 - radius, 2 * radius - 2, 2 * radius - 2);
   } else {
     const arm = radius - 0.5;
     pen.moveTo(-arm, -arm);
     pen.lineTo(arm, arm);
     pen.moveTo(-arm, arm);
     pen.lineTo(arm, -arm);
+    pen.stroke();
   }
-  pen.stroke();
+  return icon;
 }
 
 function blend(colours, share) {
