@@ -164,7 +164,7 @@ def test_a_paused_map_takes_the_page_along(app, spoken):
     tab.get_by_role("button", name="Previous").click()
     map_shows(tab, 4)
     wait_for_address(tab, epoch="4")
-    tab.get_by_role("slider", name="Saved epoch").fill("0")
+    tab.get_by_role("slider", name="Move the map").fill("0")
     map_shows(tab, 1)
     wait_for_address(tab, epoch="1")
 
@@ -193,3 +193,16 @@ def test_points_of_readers_who_want_no_motion_jump(app, reader):
     tab.keyboard.press("ArrowRight")
     map_shows(tab, 2)
     assert not tab.evaluate("window.moved")
+
+
+def test_no_chart_is_taken_away_while_the_epochs_are_played(app, reader):
+    """The first epoch has no change to tell of: what stands below that line stays all the same."""
+    tab = reader(f"{app}/Neural_collapse?run=digits")
+    charts_show(tab, "epoch 6 ", 9)
+    tab.evaluate("window.kept = [...document.querySelectorAll('.js-plotly-plot')]")
+    at_speed(tab, 4)
+    tab.keyboard.press("p")
+    charts_show(tab, "epoch 1 ", 9)
+    control(tab, playing="no", epoch="6")
+    charts_show(tab, "epoch 6 ", 9)
+    assert tab.evaluate("window.kept.every(plot => plot.isConnected)")

@@ -256,7 +256,7 @@ class Player {
     this.track.max = path.length - 1;
     this.track.value = at;
     this.track.disabled = !this.map();
-    this.track.setAttribute("aria-label", "Saved epoch");
+    this.track.setAttribute("aria-label", "Move the map");
     this.track.setAttribute("aria-valuetext", `Epoch ${this.epoch}`);
     this.track.style.setProperty("--share", `${(100 * at) / Math.max(1, path.length - 1)}%`);
     this.root.dataset.epoch = this.epoch;
