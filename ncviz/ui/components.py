@@ -107,7 +107,7 @@ def cards(shown: Sequence[Card], before: int | None) -> None:
             border=True,
             height="stretch",
         )
-    # Held free where there is nothing to say, or all charts below would be drawn anew at this epoch.
+    # Held free where there is nothing to say: else the charts below would be drawn anew there.
     below = st.empty()
     if before is not None and any(card.change is not None for card in shown):
         below.caption(f"Small numbers: change since epoch {before}, the one saved before.")
