@@ -288,17 +288,6 @@ def test_dragging_moves_the_map_and_clicks_nothing(app, reader):
     assert not tab.locator(".root").get_attribute("data-picked")
 
 
-def test_play_moves_the_epoch_of_the_page(app, reader):
-    tab = reader(f"{app}/Embeddings?run=cats&epoch=1")
-    map_shows(tab, 1)
-    tab.get_by_role("button", name="Speed 1").click()
-    tab.get_by_role("button", name="Play").click()
-    map_shows(tab, 9)
-    wait_for_address(tab, epoch=None)
-    tab.get_by_role("button", name="Play").wait_for()
-    tab.get_by_text("cats · epoch 9, 3 of 3 saved epochs").wait_for()
-
-
 def test_the_points_of_all_epochs_are_sent_once(app, reader):
     tab = reader(f"{app}/OOD_scores?run=digits")
     charts_show(tab, "epoch 6 ")

@@ -107,8 +107,10 @@ def cards(shown: Sequence[Card], before: int | None) -> None:
             border=True,
             height="stretch",
         )
+    # Held free where there is nothing to say: else the charts below would be drawn anew there.
+    below = st.empty()
     if before is not None and any(card.change is not None for card in shown):
-        st.caption(f"Small numbers: change since epoch {before}, the one saved before.")
+        below.caption(f"Small numbers: change since epoch {before}, the one saved before.")
 
 
 def define(info: MetricInfo, value: str | None = None) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from ncviz.errors import NcvizError
 from ncviz.store import Run
+from ncviz.ui.player import player
 from ncviz.ui.view import View
 
 _BOUND = {"bind": "query-params", "persist_state": "session"}
@@ -134,7 +135,7 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     `default` is the run to start with.
     """
     run = runs[choose("Run", list(runs), key="run", default=default)]
-    epoch = _choose_epoch(run.epochs)
+    epoch = _choose_epoch(run.name, run.epochs)
     layer = switch(
         "Layer",
         _layers(run, epoch),
@@ -156,8 +157,8 @@ def _layers(run: Run, epoch: int) -> tuple[str, ...]:
         return run.layers
 
 
-def _choose_epoch(epochs: tuple[int, ...]) -> int:
-    """A slider over the saved epochs, the last by default, and buttons for the arrow keys."""
+def _choose_epoch(run: str, epochs: tuple[int, ...]) -> int:
+    """A slider over the saved epochs, the last by default, a player, and buttons for the arrows."""
     before = st.session_state.get(_EPOCHS_OF_RUN)
     if before not in (None, epochs) and st.session_state.get("epoch") == before[-1]:
         # Whoever looked at the end of one run wants to see the end of the other.
@@ -170,6 +171,7 @@ def _choose_epoch(epochs: tuple[int, ...]) -> int:
         st.markdown(f"Epoch **{epochs[0]}**, the only one saved")
         return epochs[0]
     epoch = st.select_slider("Epoch", epochs, epochs[-1], key="epoch", **_BOUND)
+    player(run, epochs, epoch, on_epoch=_go_to)
     back, forth = st.columns(2)
     for column, label, key, by, end in (
         (back, "Previous", "Left", -1, epochs[0]),
@@ -185,6 +187,10 @@ def _choose_epoch(epochs: tuple[int, ...]) -> int:
             width="stretch",
         )
     return epoch
+
+
+def _go_to(epoch: int) -> None:
+    st.session_state["epoch"] = epoch
 
 
 def _step(epochs: tuple[int, ...], by: int) -> None:

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from ncviz.figures.maps import (
@@ -17,9 +18,9 @@ from ncviz.figures.maps import (
     class_colours,
     ten_of,
 )
-from ncviz.ui import components, controls, detector, loaders, samples
+from ncviz.ui import components, controls, detector, loaders, samples, selection
 from ncviz.ui.components import plain
-from ncviz.ui.scatter import scatter
+from ncviz.ui.scatter import Lasso, as_bits, scatter
 from ncviz.ui.view import View
 
 _TITLES = {"umap": "UMAP map", "pca": "PCA view", "etf": "Class-mean view"}
@@ -65,8 +66,13 @@ def body(view: View) -> None:
     if choice.colour == "score" and not packed.scored:
         components.empty_state("These samples have no scores. Make them with:", *_evaluation(view))
         return
-    drawn = _drawn(view, series, choice, packed.token)
-    scatter(packed.data, drawn, key="embeddings", on_epoch=lambda epoch: _go_to(view, epoch))
+    scatter(
+        packed.data,
+        _drawn(view, series, choice, packed.token),
+        key="embeddings",
+        on_lasso=lambda lasso: _select(view, series, choice, lasso),
+        on_look=lambda sample: _look(view, series, sample),
+    )
     st.caption(_reading(choice))
     if len(series.layers) == 1 and not view.run.imported:
         _one_panel(view, series)
@@ -161,7 +167,50 @@ def _drawn(view: View, series: loaders.MapSeries, choice: Choice, token: str) ->
         "colours": _colours(view, choice),
         "detector": label,
         "legend": _legend(view, choice),
+        "chosen": as_bits(_chosen(view, series)),
+        "looked_at": _looked_at(view, series),
     }
+
+
+def _chosen(view: View, series: loaders.MapSeries) -> np.ndarray:
+    """(N,) which mapped samples are in the reader's selection."""
+    chosen = np.zeros(len(series.sets), bool)
+    current = selection.current()
+    for at, name in enumerate(series.set_names):
+        mine = series.sets == at
+        chosen[mine] = np.isin(series.positions[mine], current.rows(view.run, name))
+    return chosen
+
+
+def _looked_at(view: View, series: loaders.MapSeries) -> int | None:
+    """Number of the sample that the reader looks at; None where the map has it not."""
+    found = selection.looked_at(view.run)
+    if found is None or found[0] not in series.set_names:
+        return None
+    name, row = found
+    mine = (series.sets == series.set_names.index(name)) & (series.positions == row)
+    return int(mine.argmax()) if mine.any() else None
+
+
+def _select(view: View, series: loaders.MapSeries, choice: Choice, lasso: Lasso) -> None:
+    samples = lasso.samples[lasso.samples < len(series.sets)]
+    if not len(samples) or not 0 <= lasso.layer < len(series.layers):
+        return
+    rows = {
+        name: series.positions[samples[series.sets[samples] == at]]
+        for at, name in enumerate(series.set_names)
+    }
+    layer = series.layers[lasso.layer]
+    words = f"lasso on the {_TITLES[choice.kind]} of the {layer}, epoch {lasso.epoch}"
+    selection.select(view.run, rows, words)
+
+
+def _look(view: View, series: loaders.MapSeries, sample: int | None) -> None:
+    if sample is None:
+        selection.look_away()
+    elif sample < len(series.sets):
+        name = series.set_names[series.sets[sample]]
+        selection.look_at(view.run, name, int(series.positions[sample]))
 
 
 def _nc1_in_words(view: View, series: loaders.MapSeries) -> str:
@@ -218,13 +267,8 @@ def _reading(choice: Choice) -> str:
         "a corner of a regular figure.",
     }
     return (
-        f"{axes[choice.kind]} The arrow keys ← → step through the epochs. Turn the wheel to zoom, "
-        "drag to move, point at a sample to see what it is, and click it to follow its way "
-        "through the training."
+        f"{axes[choice.kind]} The arrow keys ← → step through the epochs, P plays them. Turn the "
+        "wheel or press + and - to zoom, drag to move, drag with Shift to draw around samples and "
+        "choose them. Point at a sample to see what it is, click it to follow its way through "
+        "the training."
     )
-
-
-def _go_to(view: View, epoch: Any) -> None:
-    """Move the page to the epoch that the player has reached."""
-    if epoch in view.run.epochs:
-        st.session_state["epoch"] = epoch

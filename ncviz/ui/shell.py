@@ -13,6 +13,7 @@ from ncviz.errors import NcvizError
 from ncviz.store import Run, checkpoints_root
 from ncviz.ui import brand, components, controls, loaders, selection
 from ncviz.ui.navigation import PAGES, Page
+from ncviz.ui.player import page_ends
 from ncviz.ui.view import View
 
 _log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 def show(page: Page, body: Callable[[View], None]) -> None:
     """Draw `page`: `body` gets the view and adds its own controls to the sidebar."""
     _begin(page)
+    view = None
     with readable_errors():
         view = _choose_view()
         if view is not None:
@@ -28,6 +30,8 @@ def show(page: Page, body: Callable[[View], None]) -> None:
             with st.sidebar:
                 components.choose_export()
             selection.keep_in_address()
+    if view is not None:
+        page_ends(view.epoch)
 
 
 def show_without_run(page: Page, body: Callable[[], None]) -> None:

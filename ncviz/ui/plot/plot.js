@@ -74,11 +74,34 @@ class Chart {
     } else if (this.about.gestures.includes("lasso")) {
       layout.dragmode = "lasso";
     }
-    if (this.drawn && !calm()) layout.transition = { duration: MOVE_MS, easing: "cubic-out" };
-    await Plotly.react(this.plot, traces, layout, this.config());
+    await this.draw(Plotly, traces, layout);
     if (!this.drawn) this.listen();
     this.drawn = true;
     this.root.dataset.drawn = turn;
+  }
+
+  // Marks, titles and notes change by themselves: a step often changes nothing else, and Plotly
+  // leaves them as they are while it moves what has new data.
+  async draw(Plotly, traces, layout) {
+    const before = this.given;
+    const now = { traces, content: JSON.stringify(traces), layout: parts(layout) };
+    this.given = now;
+    if (before) {
+      const changed = Object.keys({ ...before.layout, ...now.layout })
+        .filter((name) => before.layout[name] !== now.layout[name]);
+      const still = now.content === before.content && !changed.some(isAxis);
+      const glides = !calm() && alike(before.traces, traces);
+      if (still || glides) {
+        const marks = new Marks(this.plot);
+        const loose = changed.filter((name) => !isAxis(name));
+        const update = Object.fromEntries(loose.map((name) => [name, layout[name] ?? null]));
+        if (loose.length) Plotly.relayout(this.plot, update);
+        if (!calm()) marks.glide(moveTime());
+      }
+      if (still) return;
+      if (glides) layout.transition = { duration: moveTime(), easing: "cubic-out" };
+    }
+    await Plotly.react(this.plot, traces, layout, this.config());
   }
 
   config() {
@@ -166,6 +189,59 @@ function icon() {
   drawing.setAttribute("aria-hidden", "true");
   drawing.append(path);
   return drawing;
+}
+
+// The lines and boxes of a chart, which Plotly draws anew: they glide from where they were.
+class Marks {
+  constructor(plot) {
+    this.plot = plot;
+    this.before = this.places().map(({ box }) => box);
+  }
+
+  places() {
+    const found = [...this.plot.querySelectorAll(".shapelayer path")];
+    return found.map((path) => ({ path, box: path.getBBox() }));
+  }
+
+  glide(time) {
+    this.places().forEach(({ path, box }, at) => {
+      const from = this.before[at];
+      if (!from || from.width !== box.width || from.height !== box.height) return;
+      const [x, y] = [from.x - box.x, from.y - box.y];
+      if (!x && !y) return;
+      const way = [{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }];
+      path.animate(way, { duration: time, easing: "ease-out" });
+    });
+  }
+}
+
+// The parts of a layout as text, to tell which have changed.
+function parts(layout) {
+  return Object.fromEntries(
+    Object.entries(layout).map(([name, part]) => [name, JSON.stringify(part)]),
+  );
+}
+
+function isAxis(name) {
+  return /^[xy]axis/.test(name);
+}
+
+// Whether the same lines and bars have moved: from one number of points to another there is no way
+// that means anything, and maps of colours cannot move.
+function alike(before, after) {
+  const size = (values) => values?.bdata?.length ?? values?.length;
+  return before.length === after.length && after.every((trace, at) => {
+    const old = before[at];
+    const moves = ["scatter", "bar", "box"].includes(trace.type ?? "scatter");
+    const same = ["x", "y"].every((axis) => size(old[axis]) === size(trace[axis]));
+    return moves && same && old.type === trace.type;
+  });
+}
+
+// While the epochs are played, a move ends before the next begins; see player.js.
+function moveTime() {
+  const pace = globalThis[Symbol.for("ncviz.player")]?.pace;
+  return pace ? Math.min(MOVE_MS, 0.7 * pace) : MOVE_MS;
 }
 
 // Readers may ask their system for pages that do not move.

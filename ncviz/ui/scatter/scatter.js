@@ -3,15 +3,17 @@
 // become text (textContent, fillText), never markup.
 
 const STEP_MS = 180; // how long points take to their places after a step
-const PLAY_MS = 900; // from one epoch to the next at speed 1
-const SPEEDS = [1, 2, 4, 0.5];
 const RADIUS = 3.2;
 const FAINT = 0.3;
+const FADED = 0.25; // of what is not chosen, where something is
+const CHOSEN = 1.25; // how much larger a chosen sample is
+const HALO = 1.3; // pixels of the edge around chosen samples
 const MIN_ZOOM = 0.25;
 const MAX_ZOOM = 50;
 const LIFT = 12; // pixels from the middle of a class up to its name
 const DOT = 5; // half the width of the dot before a name
 const MAX_NAME = 160;
+const KEY_ZOOM = 1.4;
 const NEAR = 9; // pixels within which the pointer finds a sample
 const UNKNOWN = "#8A9099"; // of samples that the colours say nothing about
 const SCORE_STEPS = 32;
@@ -19,6 +21,10 @@ const SHAPES = ["circle", "square", "cross"]; // of ID, near and far samples
 
 // The elements need not share a copy of this script, so they meet here.
 const shared = (globalThis[Symbol.for("ncviz.scatter")] ??= { frames: null, charts: new Set() });
+// The epoch control of the page finds the maps here; see player.js.
+const bus = (globalThis[Symbol.for("ncviz.player")] ??= {
+  player: null, maps: new Set(), live: null, pace: null, speed: 0,
+});
 
 export default function ({ data, parentElement, setTriggerValue }) {
   if (data instanceof Uint8Array || data instanceof ArrayBuffer) {
@@ -27,7 +33,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return undefined;
   }
   const chart = (parentElement.ncviz ??= new Chart(parentElement));
-  chart.show(data, (epoch) => setTriggerValue("epoch", epoch));
+  chart.show(data, setTriggerValue);
   return () => chart.leave();
 }
 
@@ -62,40 +68,52 @@ class Chart {
     this.title = element("div", "title", words);
     this.shown = element("div", "shown", words);
     const tools = element("div", "tools", head);
-    this.playButton = element("button", "", tools);
-    this.speedButton = element("button", "", tools);
+    this.lassoButton = element("button", "", tools, "Lasso");
+    this.lassoButton.title = "Draw around samples to choose them; so does dragging with Shift held";
     this.resetButton = element("button", "", tools, "Reset zoom");
     this.saveButton = element("button", "", tools, "Save PNG");
     this.legend = element("div", "legend", this.root);
+    this.told = element("div", "told", this.root);
+    this.told.setAttribute("role", "img");
     this.grid = element("div", "panels", this.root);
     this.panels = [];
-    this.speed = 0;
-    this.awaited = []; // epochs told to the server whose answers are still to come
-    this.picked = null; // the sample that was clicked, by its number
+    this.picked = null; // the sample that is looked at, by its number
+    this.asked = []; // such samples told to the server whose answers are still to come
     this.hovered = null;
+    this.chosen = null; // 1 for each chosen sample; null where none is
+    this.lassoing = false;
     this.frames = null;
     this.at = null; // position of the shown epoch
-    this.playButton.onclick = () => (this.playing ? this.halt() : this.play());
-    this.speedButton.onclick = () => this.faster();
+    this.lassoButton.onclick = () => this.lasso(!this.lassoing);
     this.resetButton.onclick = () => this.resetZoom();
     this.saveButton.onclick = () => this.save();
     this.describeTools();
     this.resizing = new ResizeObserver(() => this.draw());
-    this.resizing.observe(this.grid);
-    shared.charts.add(this);
   }
 
   leave() {
-    this.stop();
     this.resizing.disconnect();
     shared.charts.delete(this);
+    bus.maps.delete(this);
   }
 
   // What the page wants; arrives after every run of its script.
   show(view, tell) {
     this.view = view;
     this.tell = tell;
+    this.resizing.observe(this.grid);
+    shared.charts.add(this);
+    bus.maps.add(this);
     this.update();
+  }
+
+  // Whether this is a map of that run, ready to be moved.
+  shows(run) {
+    return this.frames !== null && this.view.run === run && this.frames.token === this.view.token;
+  }
+
+  has(epoch) {
+    return this.frames.epochs.includes(epoch);
   }
 
   // Draw once the points that the page means are here: they come in a message of their own.
@@ -105,14 +123,24 @@ class Chart {
     const fresh = frames !== this.frames;
     if (fresh) this.adopt(frames);
     this.root.style.visibility = "visible";
-    this.grid.setAttribute("role", "img");
-    this.grid.setAttribute("aria-label", this.view.alt);
+    this.told.setAttribute("aria-label", this.view.alt);
     this.title.textContent = this.view.title;
+    this.chosen = bits(this.view.chosen, frames.samples);
+    this.answer(this.view.looked_at);
     this.drawLegend();
-    if (!fresh && this.isEcho(this.view.epoch)) this.restyle();
-    else this.go(frames.epochs.indexOf(this.view.epoch));
-    this.playButton.disabled = frames.epochs.length < 2;
+    // The reader may be ahead of the page.
+    this.go(bus.live !== null && this.has(bus.live) ? bus.live : this.view.epoch);
     this.describeTools();
+  }
+
+  // The answer to a click; any other sample has been chosen elsewhere.
+  answer(sample) {
+    const found = this.asked.indexOf(sample);
+    if (found >= 0) this.asked.splice(0, found + 1);
+    else if (sample !== this.answered) this.asked = [];
+    this.answered = sample;
+    if (!this.asked.length) this.picked = sample;
+    this.root.dataset.picked = this.picked ?? "";
   }
 
   adopt(frames) {
@@ -121,9 +149,8 @@ class Chart {
     this.frames = frames;
     this.place = this.view.place;
     this.at = null;
-    this.stop();
     if (moved) {
-      this.picked = this.hovered = null;
+      [this.hovered, this.asked] = [null, []];
       this.now = null;
     }
     if (moved || this.panels.length !== frames.layers.length) {
@@ -132,70 +159,21 @@ class Chart {
     }
   }
 
-  // An epoch that play has told the server comes back as an answer; any other is the reader's wish.
-  isEcho(epoch) {
-    const found = this.awaited.indexOf(epoch);
-    if (found < 0) {
-      this.stop();
-      return false;
-    }
-    this.awaited.splice(0, found + 1);
-    return true;
-  }
-
-  play() {
-    this.awaited = [];
-    this.playing = true;
-    if (this.at === this.frames.epochs.length - 1) this.advance(0);
-    else this.advance(this.at + 1);
-    this.describeTools();
-  }
-
-  advance(position) {
-    this.go(position, Math.min(600, this.pause() * 0.7));
-    const epoch = this.frames.epochs[position];
-    this.awaited.push(epoch);
-    this.tell(epoch);
-    if (position === this.frames.epochs.length - 1) {
-      this.playing = false;
-      this.describeTools();
-      return;
-    }
-    this.timer = setTimeout(() => {
-      if (this.playing && this.root.isConnected) this.advance(position + 1);
-    }, this.pause());
-  }
-
-  pause() {
-    return PLAY_MS / SPEEDS[this.speed];
-  }
-
-  // Answers still on their way are no wishes of the reader: `awaited` stays.
-  halt() {
-    clearTimeout(this.timer);
-    this.playing = false;
-    this.describeTools();
-  }
-
-  stop() {
-    this.awaited = [];
-    this.halt();
-  }
-
-  faster() {
-    this.speed = (this.speed + 1) % SPEEDS.length;
+  lasso(wanted) {
+    this.lassoing = wanted;
+    for (const panel of this.panels) panel.forget();
     this.describeTools();
   }
 
   describeTools() {
-    this.playButton.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
-    this.speedButton.textContent = `${SPEEDS[this.speed]}×`;
-    this.speedButton.setAttribute("aria-label", `Speed ${SPEEDS[this.speed]}, press to change`);
+    this.lassoButton.setAttribute("aria-pressed", this.lassoing);
+    this.grid.dataset.lasso = this.lassoing ? "on" : "off";
     this.resetButton.disabled = this.panels.every((panel) => panel.zoom === 1);
   }
 
-  // Move the points to the epoch at `position`; a move that is under way there goes on.
-  go(position, duration = STEP_MS) {
+  // Move the points to their places at `epoch`; a move that is under way there goes on.
+  go(epoch, duration = STEP_MS) {
+    const position = this.frames.epochs.indexOf(epoch);
     const points = this.frames.arrays.points;
     const size = this.frames.layers.length * this.frames.samples * 2;
     const known = this.now?.length === size;
@@ -237,7 +215,10 @@ class Chart {
 
   writeTitles() {
     const { epochs, layers, nc1 } = this.frames;
-    this.shown.textContent = `${this.view.run} · epoch ${epochs[this.at]} · ${this.view.layers}`;
+    const parts = [this.view.run, `epoch ${epochs[this.at]}`, this.view.layers];
+    const count = this.chosen?.reduce((sum, each) => sum + each, 0);
+    if (count) parts.push(`${count.toLocaleString("en")} chosen`);
+    this.shown.textContent = parts.join(" · ");
     this.panels.forEach((panel, layer) => {
       const value = nc1[this.at][layer];
       const collapse = value === null ? "NC1 not measured" : `NC1 ${digits(value)}`;
@@ -253,10 +234,11 @@ class Chart {
     this.styleOf = new Uint16Array(samples);
     for (let i = 0; i < samples; i += 1) {
       const [colour, rank] = this.colourOf(i);
-      const key = `${colour} ${rank} ${groupOf[i]}`;
+      const chosen = this.chosen && this.chosen[i];
+      const key = `${colour} ${rank} ${groupOf[i]} ${chosen}`;
       if (!styles.has(key)) {
         styles.set(key, this.styles.length);
-        this.styles.push({ colour, rank, shape: SHAPES[groupOf[i]] });
+        this.styles.push({ colour, rank: rank + 3 * chosen, chosen, shape: SHAPES[groupOf[i]] });
       }
       this.styleOf[i] = styles.get(key);
     }
@@ -438,9 +420,19 @@ class Chart {
   }
 
   pick(i) {
-    this.picked = i === this.picked ? null : i;
-    this.root.dataset.picked = this.picked ?? "";
+    const picked = i === this.picked ? null : i;
+    if (picked === this.picked) return;
+    this.picked = picked;
+    this.root.dataset.picked = picked ?? "";
+    this.asked.push(picked);
+    this.tell("look", { sample: picked });
     this.draw();
+  }
+
+  choose(layer, samples) {
+    if (!samples.length) return; // a line around nothing leaves the choice as it is
+    const chosen = packed(samples, this.frames.samples);
+    this.tell("lasso", { chosen, layer, epoch: this.frames.epochs[this.at] });
   }
 }
 
@@ -452,6 +444,10 @@ class Panel {
     this.name = element("div", "name", panel);
     const plot = element("div", "plot", panel);
     this.canvas = element("canvas", "", plot);
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "group");
+    this.canvas.setAttribute("aria-keyshortcuts", "+ - 0");
+    this.line = new Line(plot);
     this.tip = element("div", "tip", plot);
     this.tip.hidden = true;
     this.reset();
@@ -464,38 +460,93 @@ class Panel {
 
   listen() {
     const canvas = this.canvas;
-    let grip = null;
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400));
     }, { passive: false });
-    canvas.onpointerdown = (event) => {
-      grip = { x: event.offsetX, y: event.offsetY, moved: false };
-      canvas.setPointerCapture(event.pointerId);
-    };
-    canvas.onpointermove = (event) => {
-      if (!grip) {
-        this.chart.point(this, this.nearest(event.offsetX, event.offsetY), event);
-        return;
-      }
-      const [x, y] = [event.offsetX - grip.x, event.offsetY - grip.y];
-      if (!grip.moved && Math.hypot(x, y) < 4) return;
-      grip = { x: event.offsetX, y: event.offsetY, moved: true };
-      canvas.className = "dragged";
-      this.move(x, y);
-      this.chart.point(this, null);
-    };
-    canvas.onpointerup = (event) => {
-      if (grip && !grip.moved) this.chart.pick(this.nearest(event.offsetX, event.offsetY));
-      canvas.className = "";
-      grip = null;
-    };
-    canvas.onpointercancel = canvas.onpointerup;
+    canvas.onpointerdown = (event) => this.grasp(event);
+    canvas.onpointermove = (event) => this.drag(event);
+    canvas.onpointerup = (event) => this.release(event);
+    canvas.onpointercancel = () => this.forget();
     canvas.onpointerleave = () => this.chart.point(this, null);
     canvas.ondblclick = () => {
+      if (this.chart.lassoing) return;
       this.reset();
       this.chart.zoomed();
     };
+    canvas.onkeydown = (event) => this.press(event);
+  }
+
+  grasp(event) {
+    const lasso = this.chart.lassoing || event.shiftKey;
+    if (lasso) bus.player?.stop(); // nobody can draw around what moves
+    this.grip = { x: event.offsetX, y: event.offsetY, moved: false, lasso };
+    this.canvas.setPointerCapture(event.pointerId);
+  }
+
+  drag(event) {
+    const { grip } = this;
+    if (!grip) {
+      this.chart.point(this, this.nearest(event.offsetX, event.offsetY), event);
+      return;
+    }
+    const [x, y] = [event.offsetX - grip.x, event.offsetY - grip.y];
+    if (!grip.moved && Math.hypot(x, y) < 4) return;
+    this.chart.point(this, null);
+    if (grip.lasso) {
+      if (!grip.moved) this.line.add(this.inside(grip.x, grip.y));
+      this.line.add(this.inside(event.offsetX, event.offsetY));
+      grip.moved = true;
+      return;
+    }
+    this.grip = { ...grip, x: event.offsetX, y: event.offsetY, moved: true };
+    this.canvas.className = "dragged";
+    this.move(x, y);
+  }
+
+  release(event) {
+    const { grip, line } = this;
+    if (grip && !grip.moved) this.chart.pick(this.nearest(event.offsetX, event.offsetY));
+    if (grip?.lasso && grip.moved) this.chart.choose(this.layer, this.within(line.places));
+    this.forget();
+  }
+
+  forget() {
+    this.grip = null;
+    this.line.clear();
+    this.canvas.className = "";
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const middle = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2];
+    if (event.key === "+" || event.key === "=") this.zoomAt(...middle, KEY_ZOOM);
+    else if (event.key === "-") this.zoomAt(...middle, 1 / KEY_ZOOM);
+    else if (event.key === "0") {
+      this.reset();
+      this.chart.zoomed();
+    } else if (event.key !== "Escape") return;
+    else if (this.grip) this.forget();
+    else this.chart.lasso(false);
+    event.preventDefault();
+  }
+
+  // A line may leave the panel; samples out of sight are not chosen by it.
+  inside(x, y) {
+    const { clientWidth, clientHeight } = this.canvas;
+    return [Math.min(clientWidth, Math.max(0, x)), Math.min(clientHeight, Math.max(0, y))];
+  }
+
+  // The samples inside a closed line, which may cross itself.
+  within(line) {
+    const { now, frames } = this.chart;
+    const [lens, start] = [this.lens(), this.start()];
+    const found = [];
+    for (let i = 0; i < frames.samples; i += 1) {
+      const place = [lens.x(now[start + 2 * i]), lens.y(now[start + 2 * i + 1])];
+      if (surrounds(line, ...place)) found.push(i);
+    }
+    return found;
   }
 
   zoomAt(x, y, factor) {
@@ -556,28 +607,41 @@ class Panel {
     pen.fillStyle = ink.page;
     pen.fillRect(0, 0, width, height);
     const lens = this.lens();
-    const outside = this.drawPoints(pen, lens, width, height);
+    const outside = this.drawPoints(pen, lens, ink, width, height);
     this.drawPath(pen, lens, ink);
     for (const i of new Set([this.chart.picked, this.chart.hovered])) this.ring(pen, lens, ink, i);
     this.drawNames(pen, lens, ink, width, height);
     this.count(pen, ink, outside, height);
   }
 
-  drawPoints(pen, lens, width, height) {
+  drawPoints(pen, lens, ink, width, height) {
     const { now, order, styles, styleOf } = this.chart;
     const start = this.start();
     const radius = RADIUS * Math.min(2, 1 + Math.log(this.zoom) / 6);
-    const icons = styles.map(({ shape, colour, rank }) =>
-      sprite(shape, colour, radius, rank === 0 ? FAINT : 0.85));
-    let outside = 0;
-    for (const i of order) {
+    const icons = styles.map(({ shape, colour, rank, chosen }) => {
+      if (chosen) return sprite(shape, colour, radius * CHOSEN, 1);
+      const strength = rank === 0 ? FAINT : 0.85;
+      return sprite(shape, colour, radius, chosen === 0 ? strength * FADED : strength);
+    });
+    // The halos of chosen samples lie under all of them, so that crowds keep their colours.
+    const halos = styles.map(({ shape, chosen }) =>
+      (chosen ? sprite(shape, ink.text, radius * CHOSEN, 1, HALO) : null));
+    // Says whether the sample lies out of view.
+    const put = (i, icon) => {
       const [x, y] = [lens.x(now[start + 2 * i]), lens.y(now[start + 2 * i + 1])];
-      if (x < 0 || y < 0 || x > width || y > height) outside += 1;
-      if (x < -9 || y < -9 || x > width + 9 || y > height + 9) continue;
-      const icon = icons[styleOf[i]];
       const size = icon.width / icon.ratio;
-      pen.drawImage(icon, x - size / 2, y - size / 2, size, size);
-    }
+      if (x > -9 && y > -9 && x < width + 9 && y < height + 9) {
+        pen.drawImage(icon, x - size / 2, y - size / 2, size, size);
+      }
+      return x < 0 || y < 0 || x > width || y > height;
+    };
+    const last = order.findIndex((i) => styles[styleOf[i]].chosen);
+    const plain = last < 0 ? order : order.subarray(0, last);
+    const chosen = last < 0 ? [] : order.subarray(last);
+    let outside = 0;
+    for (const i of plain) outside += put(i, icons[styleOf[i]]);
+    for (const i of chosen) put(i, halos[styleOf[i]]);
+    for (const i of chosen) outside += put(i, icons[styleOf[i]]);
     return outside;
   }
 
@@ -659,21 +723,71 @@ class Panel {
   }
 }
 
-// A marker drawn once and stamped many times.
+// The line of a lasso, above the points.
+class Line {
+  constructor(plot) {
+    const space = "http://www.w3.org/2000/svg";
+    this.drawing = document.createElementNS(space, "svg");
+    this.drawing.setAttribute("class", "line");
+    this.drawing.setAttribute("aria-hidden", "true");
+    this.shape = document.createElementNS(space, "polygon");
+    this.drawing.append(this.shape);
+    plot.append(this.drawing);
+    this.clear();
+  }
+
+  add(place) {
+    this.places.push(place);
+    this.shape.setAttribute("points", this.places.map((each) => each.join()).join(" "));
+    this.drawing.toggleAttribute("hidden", false);
+  }
+
+  clear() {
+    this.places = [];
+    this.drawing.toggleAttribute("hidden", true);
+  }
+}
+
+// Whether a ray from (x, y) to the right crosses the closed line an odd number of times.
+function surrounds(line, x, y) {
+  let within = false;
+  let [fromX, fromY] = line.at(-1);
+  for (const [toX, toY] of line) {
+    const crosses = fromY > y !== toY > y;
+    if (crosses && x < fromX + ((toX - fromX) * (y - fromY)) / (toY - fromY)) within = !within;
+    [fromX, fromY] = [toX, toY];
+  }
+  return within;
+}
+
+// A bit for each sample, in base64: a choice of thousands takes a kilobyte.
+function packed(samples, count) {
+  const bytes = new Uint8Array(Math.ceil(count / 8));
+  for (const i of samples) bytes[i >> 3] |= 1 << (i & 7);
+  return btoa(String.fromCharCode(...bytes));
+}
+
+function bits(text, count) {
+  if (!text) return null;
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return Uint8Array.from({ length: count }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1);
+}
+
+// A marker drawn once and stamped many times; `halo` makes it broader by so many pixels.
 const sprites = new Map();
 
-function sprite(shape, colour, radius, strength) {
-  const key = `${shape} ${colour} ${radius.toFixed(1)} ${strength} ${devicePixelRatio}`;
+function sprite(shape, colour, radius, strength, halo = 0) {
+  const key = `${shape} ${colour} ${radius.toFixed(1)} ${strength} ${halo} ${devicePixelRatio}`;
   if (!sprites.has(key)) {
     if (sprites.size > 2000) sprites.clear();
-    sprites.set(key, stamp(shape, colour, radius, strength));
+    sprites.set(key, stamp(shape, colour, radius, strength, halo));
   }
   return sprites.get(key);
 }
 
-function stamp(shape, colour, radius, strength) {
+function stamp(shape, colour, radius, strength, halo = 0) {
   const ratio = Math.min(devicePixelRatio || 1, 2);
-  const half = radius + 1.5;
+  const half = radius + halo + 1.5;
   const icon = document.createElement("canvas");
   icon.width = icon.height = Math.ceil(2 * half * ratio);
   icon.ratio = ratio;
@@ -681,10 +795,10 @@ function stamp(shape, colour, radius, strength) {
   pen.scale(ratio, ratio);
   pen.translate(half, half);
   [pen.fillStyle, pen.strokeStyle, pen.globalAlpha] = [colour, colour, strength];
-  pen.lineWidth = 1.5;
+  [pen.lineWidth, pen.lineCap] = [1.5 + 2 * halo, halo ? "round" : "butt"];
   pen.beginPath();
   if (shape === "circle") {
-    pen.arc(0, 0, radius, 0, 2 * Math.PI);
+    pen.arc(0, 0, radius + halo, 0, 2 * Math.PI);
     pen.fill();
   } else if (shape === "square") {
     pen.strokeRect(1 - radius, 1 - radius, 2 * radius - 2, 2 * radius - 2);
