@@ -124,10 +124,11 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
         shown=f"{labels[0]} minus {labels[1]} · {view.shown}",
     )
     components.chart(figure, key="board_difference", alt="Difference in AUROC on each OOD set")
-    st.dataframe(
+    components.table(
         _frame(tests, sets),
-        hide_index=True,
-        column_config=_config(),
+        name="differences",
+        shown=view.shown,
+        config=_config(),
         alt="Difference in AUROC on each OOD set, with its interval and p-value",
     )
     st.caption(_about_test(len(tests)))

@@ -155,10 +155,11 @@ def _worst_pairs(view: View, gram: np.ndarray) -> None:
     )
     if groups:
         table["Superclass"] = [_shared(groups, pair) for pair in pairs]
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
-        column_config={
+        name="class-pairs",
+        shown=view.shown,
+        config={
             "Cosine": st.column_config.NumberColumn(format="%.3f"),
             "Above the ETF's": st.column_config.NumberColumn(
                 format="%+.3f",

@@ -259,7 +259,9 @@ def _last_epochs(
     table = pd.DataFrame(rows)
     for column in table.columns[2:]:
         config.setdefault(column, st.column_config.NumberColumn(format="%.3f"))
-    st.dataframe(table, hide_index=True, column_config=config, alt="Metrics of the last epochs")
+    components.table(
+        table, name="layers", config=config, alt="Metrics of each layer at its run's last epoch"
+    )
     by = f" by {detector.label(score)}" if score else ""
     st.caption(
         f"FPR95{by}: share of an OOD set's images accepted when 95 % of ID test images are. "

@@ -115,11 +115,12 @@ def _top_classes(seen: Seen) -> None:
         }
     )
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
-        column_config={"Probability": bar},
-        alt="The most probable classes",
+        name="upload-classes",
+        shown=seen.view.shown,
+        config={"Probability": bar},
+        alt="The most probable classes and their probabilities",
     )
 
 
@@ -182,7 +183,13 @@ def _detectors_table(seen: Seen) -> None:
         "Score": digits,
         "Operating point": digits,
     }
-    st.dataframe(table, hide_index=True, column_config=config, alt="Every detector in numbers")
+    components.table(
+        table,
+        name="upload-detectors",
+        shown=seen.view.shown,
+        config=config,
+        alt="Verdict, p-value, score and operating point of every detector",
+    )
 
 
 def _through_training(seen: Seen) -> None:
