@@ -21,6 +21,7 @@ from ncviz.ui import (
     detector,
     loaders,
     shell,
+    told,
 )
 from ncviz.ui.board import as_frame, in_long_form, make_board
 from ncviz.ui.components import plain
@@ -139,7 +140,7 @@ def _heatmap(view: View, board: Board) -> None:
     components.chart(
         leaderboard(board, labels, families, shown=view.shown),
         key="board",
-        alt=f"{board.label} of each detector on each OOD set",
+        alt=told.board(board, labels),
     )
     better = "higher" if board.higher_is_better else "lower"
     colours = "the bluer, the better among those shown"

@@ -11,7 +11,7 @@ from ncviz.collapse import METRICS
 from ncviz.errors import MissingDataError
 from ncviz.figures import class_lengths, cosine_histogram, gram_heatmaps, over_epochs
 from ncviz.figures.theme import signed
-from ncviz.ui import components, controls, headlines, loaders, shell, tables
+from ncviz.ui import components, controls, headlines, loaders, shell, tables, told
 from ncviz.ui.components import number, plain
 from ncviz.ui.view import View
 
@@ -89,7 +89,8 @@ def _over_epochs(view: View, table: pd.DataFrame) -> None:
         if (table["metric"] == each.metric).any()
     ]
     figure = over_epochs(panels, title="Collapse over epochs", shown=view.shown)
-    components.chart(figure, key="collapse", alt="NC1 to NC5 over epochs, the chosen one marked")
+    words = told.over_epochs("Collapse over epochs", panels, view.epoch)
+    components.chart(figure, key="collapse", alt=words)
     st.caption(
         "The dotted line marks the chosen epoch; a dashed line is where full collapse would end. "
         "Each property has several definitions in the literature: they are at the end of this page."
@@ -117,9 +118,7 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
         shown=view.shown,
         limit=float(np.abs(between).max()) if fit_colours else 1.0,
     )
-    components.chart(
-        figure, key="gram", alt="Cosines of class means, those of the ETF, and their difference"
-    )
+    components.chart(figure, key="gram", alt=told.gram(geometry.gram, names))
     st.caption(
         "In a simplex ETF the class means have equal lengths and every pair has the same cosine, "
         f"−1/(C−1) = {signed(-1 / (len(names) - 1))} for these {len(names)} classes: as far apart "
@@ -128,7 +127,7 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
     left, right = st.columns(2)
     with left:
         figure = cosine_histogram(geometry.gram, shown=view.shown)
-        components.chart(figure, key="cosines", alt="Histogram of cosines between class means")
+        components.chart(figure, key="cosines", alt=told.histogram(between))
     with right:
         figure = class_lengths(
             geometry.means,
@@ -137,7 +136,8 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
             shown=view.shown,
             weights=geometry.weights,
         )
-        components.chart(figure, key="lengths", alt="Lengths of class means and of the head's rows")
+        words = told.lengths(geometry.means, geometry.weights, names)
+        components.chart(figure, key="lengths", alt=words)
     _worst_pairs(view, geometry.gram)
 
 
@@ -210,6 +210,7 @@ def _definition(view: View, table: pd.DataFrame, metric: str) -> None:
     values = [tables.at_epoch(series, view.epoch) for series in panel.series]
     with picture:
         figure = over_epochs([panel], title=info.label, shown=view.shown, height=280)
-        components.chart(figure, key=metric, alt=f"{info.label} over epochs")
+        alt = told.over_epochs(f"{info.label} over epochs", [panel], view.epoch)
+        components.chart(figure, key=metric, alt=alt)
     with words:
         components.define(info, number(values[0]) if len(values) == 1 else None)

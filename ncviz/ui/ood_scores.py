@@ -10,11 +10,28 @@ import pandas as pd
 import streamlit as st
 
 from ncviz import metrics
-from ncviz.figures import OperatingCurve, precision_recall, roc, score_distributions
+from ncviz.figures import (
+    OperatingCurve,
+    mark_sample,
+    precision_recall,
+    roc,
+    score_distributions,
+)
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
-from ncviz.ui import components, controls, detector, loaders, shell, threshold
+from ncviz.ui import (
+    components,
+    controls,
+    detector,
+    loaders,
+    score_selection,
+    shell,
+    threshold,
+    told,
+)
 from ncviz.ui.components import plain
+from ncviz.ui.plot import Gestures
+from ncviz.ui.score_selection import Scored, place_on_curve
 from ncviz.ui.view import View
 
 COLUMNS = ("auroc", "aupr_in", "aupr_out", "fpr95", "fpr95_ood", "detection_accuracy")
@@ -75,13 +92,26 @@ def body(view: View) -> None:
         for name, each in choice.unknown.items()
     }
     styles = {name: ood_style(list(view.run.ood_sets).index(name)) for name in choice.sets}
+    scored = _scored(view, choice)
     with shell.readable_errors():
-        _distributions(view, choice, styles)
-        _confusion(view, choice)
+        _distributions(scored, choice, styles)
+        _confusion(scored, choice)
     with shell.readable_errors():
-        _curves(view, table, choice, points, styles)
+        _curves(scored, table, choice, points, styles)
     with shell.readable_errors():
-        _metrics_table(table, choice)
+        _metrics_table(view, table, choice)
+
+
+def _scored(view: View, choice: Choice) -> Scored:
+    known = f"{view.run.id_set} test (ID)"
+    return Scored(
+        view=view,
+        detector=choice.detector,
+        samples={known: choice.known, **choice.unknown},
+        full_names={known: f"{view.run.id_set}/test"}
+        | {name: f"{name}/test" for name in choice.sets},
+        cut=choice.cut,
+    )
 
 
 def _choose(view: View, table: pd.DataFrame) -> Choice | None:
@@ -150,25 +180,47 @@ def _warn(table: pd.DataFrame, choice: Choice) -> None:
     )
 
 
-def _distributions(view: View, choice: Choice, styles: Mapping[str, Style]) -> None:
+def _distributions(scored: Scored, choice: Choice, styles: Mapping[str, Style]) -> None:
     label = detector.label(choice.detector)
+    known, *sets = scored.samples
+    chosen = scored.chosen()
     figure = score_distributions(
         choice.known.scores,
-        {name: each.scores for name, each in choice.unknown.items()},
-        id_name=f"{view.run.id_set} test (ID)",
+        {name: choice.unknown[name].scores for name in sets},
+        id_name=known,
         styles=styles,
         threshold=choice.cut.value,
         detector=label,
-        shown=view.shown,
+        shown=scored.view.shown,
         log=choice.log,
+        selected=chosen,
     )
+    ends = figure.layout.xaxis.range
+    if found := scored.looked_at():
+        name, score = found
+        mark_sample(figure, score, f"{name}: {score:.4g}")
     components.chart(
-        figure, key="distributions", alt="Densities of ID and OOD scores with the threshold"
+        figure,
+        key="distributions",
+        alt=told.distributions(
+            label,
+            {name: each.scores for name, each in scored.samples.items()},
+            choice.cut.value,
+            {name: len(rows) for name, rows in chosen.items()},
+        ),
+        gestures=Gestures(span=scored.select_range, click=scored.look),
     )
-    detector.explain(choice.detector)
+    st.caption(
+        "Drag over the chart to select the samples whose score lies in that range, in all sets "
+        "drawn; click one of their marks to look at that sample. To zoom instead, choose the "
+        "magnifier at the top right; double-click goes back."
+    )
+    with st.container(horizontal=True):
+        detector.explain(choice.detector)
+        score_selection.choose_range(scored, *ends)
 
 
-def _confusion(view: View, choice: Choice) -> None:
+def _confusion(scored: Scored, choice: Choice) -> None:
     does = f"a threshold of {choice.cut.value:.4g}"
     if not np.isfinite(choice.cut.value):
         does = "accepting nothing, which costs least here,"
@@ -186,18 +238,28 @@ def _confusion(view: View, choice: Choice) -> None:
             "The threshold was chosen on one half of the samples; these counts are of the other "
             "half. The curves below and their points are of all samples."
         )
-    counts = threshold.confusion(view.run.id_set, points, view.run.ood_sets)
-    st.table(counts, hide_index=True, border="horizontal", alt="Counts on each side of the cut")
+    score_selection.confusion(scored, points)
+    wrong = sum(map(len, scored.wrong().values()))
+    st.button(
+        f"Select the {wrong:,} samples on the wrong side",
+        key="_select_wrong",
+        icon=":material/select:",
+        on_click=scored.select_wrong,
+        disabled=not wrong,
+        help="Known samples that are rejected and OOD samples that are accepted, of those counted "
+        "here. A number in the table selects what it counts.",
+    )
 
 
 def _curves(
-    view: View,
+    scored: Scored,
     table: pd.DataFrame,
     choice: Choice,
     points: Mapping[str, metrics.OperatingPoint],
     styles: Mapping[str, Style],
 ) -> None:
     left, right = st.columns(2)
+    view, chosen = scored.view, scored.chosen()
     place = (view.run, view.epoch, view.layer)
     rocs, precisions = [], []
     area = "aupr_in" if choice.positive == "ID" else "aupr_out"
@@ -205,19 +267,39 @@ def _curves(
         for name in choice.sets:
             style = _curve_style(styles[name], position, bool(choice.compared))
             label = f"{detector.label(score)} · {name}" if choice.compared else name
-            point = points[name] if position == 0 else None
-            curve = loaders.roc_curve(*place, score, name)
-            at = None if point is None else (point.fpr, point.tpr)
             auroc, aupr = (_result(table, score, name, each) for each in ("auroc", area))
-            rocs.append(OperatingCurve(label, auroc, curve.x, curve.y, at, style))
-            curve = loaders.precision_recall_curve(*place, score, name, choice.positive.lower())
-            at = None if point is None else _precision_point(point, choice.positive)
-            precisions.append(OperatingCurve(label, aupr, curve.x, curve.y, at, style))
+            for curves, value, positive, curve in (
+                (rocs, auroc, None, loaders.roc_curve(*place, score, name)),
+                (
+                    precisions,
+                    aupr,
+                    choice.positive,
+                    loaders.precision_recall_curve(*place, score, name, choice.positive.lower()),
+                ),
+            ):
+                at, marks = None, ()
+                if position == 0:
+                    at = place_on_curve(points[name], positive)
+                    marks = scored.marks(name, chosen, style, positive)
+                curves.append(OperatingCurve(label, value, curve.x, curve.y, at, style, marks))
+    selected = f"selected ({sum(map(len, chosen.values())):,})" if chosen else None
     with left:
-        components.chart(roc(rocs, shown=view.shown), key="roc", alt="ROC with the threshold")
+        components.chart(
+            roc(rocs, shown=view.shown, selected=selected),
+            key="roc",
+            alt=told.curves("ROC", "AUROC", rocs),
+        )
     with right:
-        figure = precision_recall(precisions, positive=choice.positive, shown=view.shown)
-        components.chart(figure, key="precision", alt="Precision over recall with the threshold")
+        figure = precision_recall(
+            precisions, positive=choice.positive, shown=view.shown, selected=selected
+        )
+        name = f"Precision over recall of {choice.positive}"
+        components.chart(figure, key="precision", alt=told.curves(name, "AUPR", precisions))
+    if chosen:
+        st.caption(
+            "Hollow marks: the selected samples, each where the curve would be cut if its score "
+            "were the threshold."
+        )
 
 
 def _result(table: pd.DataFrame, score: str, name: str, metric: str) -> float:
@@ -233,14 +315,7 @@ def _curve_style(style: Style, position: int, several: bool) -> Style:
     return replace(style, dash=dash)
 
 
-def _precision_point(point: metrics.OperatingPoint, positive: str) -> tuple[float, float] | None:
-    if positive == "ID":
-        return None if point.precision is None else (point.tpr, point.precision)
-    rejected = point.id_rejected + point.ood_rejected
-    return (1 - point.fpr, point.ood_rejected / rejected) if rejected else None
-
-
-def _metrics_table(table: pd.DataFrame, choice: Choice) -> None:
+def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     st.subheader("Without a threshold", anchor=False)
     names = [choice.detector, *choice.compared]
     rows = table[table["detector"].isin(names) & table["set"].isin(choice.sets)]
@@ -264,7 +339,13 @@ def _metrics_table(table: pd.DataFrame, choice: Choice) -> None:
         )
         for name in columns
     }
-    st.dataframe(shown, hide_index=True, column_config=config, alt="Detection metrics")
+    components.table(
+        shown,
+        name="detection",
+        shown=view.shown,
+        config=config,
+        alt="Detection metrics of each detector and OOD set, which depend on no threshold",
+    )
     with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
         for name in columns:
             components.define(DEFINITIONS[name])

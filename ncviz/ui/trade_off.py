@@ -15,7 +15,7 @@ from ncviz.correlation import correlate
 from ncviz.figures import Against, Track, trade_off
 from ncviz.figures.theme import ID_STYLE, Style, ood_style, signed
 from ncviz.store import Run
-from ncviz.ui import components, controls, detector, loaders, shell
+from ncviz.ui import components, controls, detector, loaders, shell, told
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
@@ -196,7 +196,7 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
     components.chart(
         figure,
         key=CHART,
-        alt="NC1 against FPR95, transfer error and entropy over epochs, layers and runs",
+        alt=told.against(panels),
         gestures=Gestures(click=follow),
     )
     st.caption(
