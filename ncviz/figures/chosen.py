@@ -78,7 +78,7 @@ def on_curve(marks: Marks) -> go.Scatter:
         marker={
             "symbol": f"{marks.style.symbol}-open",
             "color": marks.style.colour,
-            "size": 9,
+            "size": 7,
             "line": {"width": 1.5},
         },
         hovertemplate="cut at a selected sample: (%{x:.3f}, %{y:.3f})<extra></extra>",
@@ -92,7 +92,7 @@ def legend_entry(words: str) -> go.Scatter:
         y=[None],
         name=words,
         mode="markers",
-        marker={"symbol": "circle-open", "color": theme.GREY, "size": 9, "line": {"width": 1.5}},
+        marker={"symbol": "circle-open", "color": theme.GREY, "size": 7, "line": {"width": 1.5}},
         hoverinfo="skip",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,45 +21,21 @@ from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
 from ncviz.ui import (
     components,
-    controls,
     detector,
     loaders,
     score_selection,
     shell,
-    threshold,
     told,
 )
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures
+from ncviz.ui.score_choice import Choice, choose
 from ncviz.ui.score_selection import Scored, place_on_curve
 from ncviz.ui.view import View
 
 COLUMNS = ("auroc", "aupr_in", "aupr_out", "fpr95", "fpr95_ood", "detection_accuracy")
 WRONG_WAY = "ranks the wrong way round on this set"
 _COMPARED_DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the page alone needs from the sidebar.
-
-    Attributes
-    ----------
-    known : scores of the ID test set by `detector`
-    unknown : scores of each chosen OOD set
-    """
-
-    detector: str
-    known: threshold.Samples
-    unknown: Mapping[str, threshold.Samples]
-    cut: threshold.Cut
-    compared: tuple[str, ...]
-    positive: str
-    log: bool
-
-    @property
-    def sets(self) -> list[str]:
-        return list(self.unknown)
 
 
 def body(view: View) -> None:
@@ -74,7 +50,7 @@ def body(view: View) -> None:
         )
         return
     with st.sidebar:
-        choice = _choose(view, table)
+        choice = choose(view, table)
     if choice is None:
         components.empty_state("Choose at least one OOD set in the sidebar.")
         return
@@ -111,58 +87,6 @@ def _scored(view: View, choice: Choice) -> Scored:
         full_names={known: f"{view.run.id_set}/test"}
         | {name: f"{name}/test" for name in choice.sets},
         cut=choice.cut,
-    )
-
-
-def _choose(view: View, table: pd.DataFrame) -> Choice | None:
-    names = detector.in_order(table["detector"])
-    sets = [name for name in view.run.ood_sets if name in set(table["set"])]
-    score = detector.choose(
-        names,
-        help="The score that is drawn and cut: a number for each sample, higher = more "
-        "in-distribution.",
-    )
-    chosen = controls.choose_several(
-        "OOD sets",
-        sets,
-        key="sets",
-        default=sets,
-        placeholder="Choose OOD sets",
-    )
-    if not chosen:
-        return None
-    known, *others = (
-        threshold.Samples(
-            loaders.scores(view.run, view.epoch, view.layer, score, name),
-            loaders.calibration_half(view.run, view.epoch, name),
-        )
-        for name in ("test", *chosen)
-    )
-    unknown = dict(zip(chosen, others, strict=True))
-    cut = threshold.choose_threshold(known, unknown)
-    compared = controls.choose_several(
-        "Compare with",
-        [name for name in names if name != score],
-        key="compare",
-        words=detector.label,
-        help="Further detectors for the curves and the table.",
-        placeholder="Choose detectors",
-    )
-    positive = controls.switch("Precision and recall of", ["ID", "OOD"], key="positive")
-    density = controls.switch(
-        "Density axis",
-        ["linear", "log"],
-        key="density",
-        help="log shows the tails of scores that pile up in one place, such as MSP's at 1.",
-    )
-    return Choice(
-        detector=score,
-        known=known,
-        unknown=unknown,
-        cut=cut,
-        compared=tuple(compared),
-        positive=positive,
-        log=density == "log",
     )
 
 
@@ -238,17 +162,9 @@ def _confusion(scored: Scored, choice: Choice) -> None:
             "The threshold was chosen on one half of the samples; these counts are of the other "
             "half. The curves below and their points are of all samples."
         )
+    score_selection.choose_side(scored)
     score_selection.confusion(scored, points)
-    wrong = sum(map(len, scored.wrong().values()))
-    st.button(
-        f"Select the {wrong:,} samples on the wrong side",
-        key="_select_wrong",
-        icon=":material/select:",
-        on_click=scored.select_wrong,
-        disabled=not wrong,
-        help="Known samples that are rejected and OOD samples that are accepted, of those counted "
-        "here. A number in the table selects what it counts.",
-    )
+    st.caption("A press on a count selects the samples that it counts.")
 
 
 def _curves(

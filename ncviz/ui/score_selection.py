@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from ncviz.ui.view import View
 FROM, TO = "_scores_from", "_scores_to"
 ACCEPTED, REJECTED = "Accepted as ID", "Rejected as OOD"
 _RANGE_OF = "_scores_of"
-_MOST_ON_CURVES = 200
+_MOST_ON_CURVES, _APART = 200, 0.025
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,17 @@ class Scored:
                 place_on_curve(metrics.operating_point(known, unknown, value), positive)
                 for value in np.unique(own[thinned(own, max(1, most))])
             ]
-            found = np.array([point for point in points if point], dtype=np.float64)
-            marks.append(Marks(*found.reshape(-1, 2).T, look))
+            marks.append(Marks(*_apart([point for point in points if point]).T, look))
         return tuple(marks)
+
+
+def _apart(points: Sequence[tuple[float, float]]) -> np.ndarray:
+    """(M, 2) neighbouring points of a curve without those that would hide each other."""
+    kept: list[tuple[float, float]] = []
+    for point in points:
+        if not kept or sum(abs(a - b) for a, b in zip(point, kept[-1], strict=True)) >= _APART:
+            kept.append(point)
+    return np.array(kept, dtype=np.float64).reshape(-1, 2)
 
 
 def place_on_curve(
@@ -196,7 +204,6 @@ def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> N
 
     config = {
         column: st.column_config.ButtonColumn(
-            type="tertiary",
             alignment="right",
             help="Press a number to select the samples that it counts.",
             key=key,
@@ -216,9 +223,34 @@ def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> N
         shown=view.shown,
         config=config,
         values=lambda: counts,
-        alt="Counts on each side of the threshold: "
-        + "; ".join(
-            f"{row.Set} {row[ACCEPTED]:,} accepted, {row[REJECTED]:,} rejected"
-            for _, row in counts.iterrows()
-        ),
+        alt="Counts of each set on both sides of the threshold",
     )
+
+
+def choose_side(scored: Scored) -> None:
+    """Buttons that do what a press on a count of the table does, for keys and screen readers."""
+    wrong = sum(map(len, scored.wrong().values()))
+    with st.container(horizontal=True):
+        st.button(
+            f"Select the {wrong:,} samples on the wrong side",
+            key="_select_wrong",
+            icon=":material/select:",
+            on_click=scored.select_wrong,
+            disabled=not wrong,
+            help="Known samples that are rejected and OOD samples that are accepted, of those "
+            "counted in the table.",
+        )
+        with st.popover("Select one side of a set", icon=":material/select:"):
+            for number, name in enumerate(scored.samples):
+                st.caption(plain(name))
+                with st.container(horizontal=True):
+                    for accepted, word in ((True, "accepted"), (False, "rejected")):
+                        count = len(scored.counted(name, accepted=accepted))
+                        st.button(
+                            f"{count:,} {word}",
+                            key=f"_select_{word}_{number}",
+                            on_click=scored.select_side,
+                            args=(name,),
+                            kwargs={"accepted": accepted},
+                            disabled=not count,
+                        )

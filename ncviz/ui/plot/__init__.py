@@ -78,7 +78,7 @@ def _message(figure: go.Figure, *, key: str, alt: str, save_as: str, gestures: G
     about = {
         "plotly": frontend.PLOTLY,
         "alt": alt,
-        "file": f"ncviz-{key}",
+        "file": _file(figure, key),
         "format": save_as,
         "gestures": gestures.names,
         "place": _place(figure),
@@ -90,6 +90,12 @@ def _message(figure: go.Figure, *, key: str, alt: str, save_as: str, gestures: G
 def figure_of(message: bytes) -> dict[str, Any]:
     """The figure in what `plot` sends to the browser."""
     return json.loads(message.split(b"\n", 1)[1])
+
+
+def _file(figure: go.Figure, key: str) -> str:
+    """What the chart is saved as: its own name, then what it shows, as far as that is short."""
+    shown = re.sub(r"[^\w.]+", "-", str(figure.layout.title.subtitle.text or ""))
+    return "-".join(part for part in ("ncviz", key.strip("_"), shown[:60].strip("-")) if part)
 
 
 def _place(figure: go.Figure) -> str:
