@@ -139,9 +139,9 @@ def _distributions(scored: Scored, choice: Choice, styles: Mapping[str, Style]) 
         "drawn; click one of their marks to look at that sample. To zoom instead, choose the "
         "magnifier at the top right; double-click goes back."
     )
-    with st.container(horizontal=True):
-        detector.explain(choice.detector)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         score_selection.choose_range(scored, *ends)
+        detector.explain(choice.detector)
 
 
 def _confusion(scored: Scored, choice: Choice) -> None:
@@ -162,9 +162,9 @@ def _confusion(scored: Scored, choice: Choice) -> None:
             "The threshold was chosen on one half of the samples; these counts are of the other "
             "half. The curves below and their points are of all samples."
         )
-    score_selection.choose_side(scored)
     score_selection.confusion(scored, points)
     st.caption("A press on a count selects the samples that it counts.")
+    score_selection.choose_side(scored)
 
 
 def _curves(

@@ -161,27 +161,23 @@ def place_on_curve(
 def choose_range(scored: Scored, low: float, high: float) -> None:
     """Two fields and a button that do what a drag over the distributions does.
 
-    `low` and `high` are the ends of the drawn axis.
+    `low` and `high` are the ends of the drawn axis. Not in a popover: keys do not lead into one.
     """
-    with st.popover("Select by score", icon=":material/select:"):
-        st.caption(
-            "Selects the samples of the sets drawn whose score lies in this range, as dragging "
-            "over the distributions does."
-        )
-        # The fields of one detector and epoch mean nothing on the scale of another.
-        place = (scored.view, scored.detector)
-        if st.session_state.get(_RANGE_OF) != place:
-            st.session_state[_RANGE_OF] = place
-            st.session_state[FROM], st.session_state[TO] = _rounded(low), _rounded(high)
-        step = float(f"{(high - low) / 50:.1g}")
-        for label, key in (("Scores from", FROM), ("to", TO)):
-            st.number_input(label, key=key, step=step, format="%.6g")
+    # The fields of one detector and epoch mean nothing on the scale of another.
+    place = (scored.view, scored.detector)
+    if st.session_state.get(_RANGE_OF) != place:
+        st.session_state[_RANGE_OF] = place
+        st.session_state[FROM], st.session_state[TO] = _rounded(low), _rounded(high)
+    step = float(f"{(high - low) / 50:.1g}")
+    for label, key in (("Scores from", FROM), ("to", TO)):
+        st.number_input(label, key=key, step=step, format="%.6g", width=150)
 
-        def chosen() -> None:
-            ends = sorted((st.session_state[FROM], st.session_state[TO]))
-            scored.select_range(*ends)
+    def chosen() -> None:
+        ends = (st.session_state[FROM], st.session_state[TO])
+        if None not in ends:
+            scored.select_range(*sorted(ends))
 
-        st.button("Select these", key="_select_range", on_click=chosen, type="primary")
+    st.button("Select these", key="_select_range", icon=":material/select:", on_click=chosen)
 
 
 def _rounded(value: float) -> float:
@@ -230,27 +226,26 @@ def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> N
 def choose_side(scored: Scored) -> None:
     """Buttons that do what a press on a count of the table does, for keys and screen readers."""
     wrong = sum(map(len, scored.wrong().values()))
-    with st.container(horizontal=True):
-        st.button(
-            f"Select the {wrong:,} samples on the wrong side",
-            key="_select_wrong",
-            icon=":material/select:",
-            on_click=scored.select_wrong,
-            disabled=not wrong,
-            help="Known samples that are rejected and OOD samples that are accepted, of those "
-            "counted in the table.",
-        )
-        with st.popover("Select one side of a set", icon=":material/select:"):
-            for number, name in enumerate(scored.samples):
-                st.caption(plain(name))
-                with st.container(horizontal=True):
-                    for accepted, word in ((True, "accepted"), (False, "rejected")):
-                        count = len(scored.counted(name, accepted=accepted))
-                        st.button(
-                            f"{count:,} {word}",
-                            key=f"_select_{word}_{number}",
-                            on_click=scored.select_side,
-                            args=(name,),
-                            kwargs={"accepted": accepted},
-                            disabled=not count,
-                        )
+    st.button(
+        f"Select the {wrong:,} samples on the wrong side",
+        key="_select_wrong",
+        icon=":material/select:",
+        on_click=scored.select_wrong,
+        disabled=not wrong,
+        help="Known samples that are rejected and OOD samples that are accepted, of those counted "
+        "in the table.",
+    )
+    with st.expander("Select one side of a set", icon=":material/select:"):
+        for number, name in enumerate(scored.samples):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(plain(name), width=220)
+                for accepted, word in ((True, "accepted"), (False, "rejected")):
+                    count = len(scored.counted(name, accepted=accepted))
+                    st.button(
+                        f"{count:,} {word}",
+                        key=f"_select_{word}_{number}",
+                        on_click=scored.select_side,
+                        args=(name,),
+                        kwargs={"accepted": accepted},
+                        disabled=not count,
+                    )

@@ -59,14 +59,14 @@ class Chart {
     this.figure = text.slice(end + 1);
     this.root.style.minHeight = `${this.about.height ?? 450}px`;
     this.plot.setAttribute("aria-label", this.about.alt);
-    const kind = this.about.format.toUpperCase();
-    this.button.title = `Save as ${kind}`;
+    this.nameButton();
     if (same && this.drawn) return;
     const turn = ++this.turn;
     const Plotly = await library(this.about.plotly);
     if (turn !== this.turn || !this.root.isConnected) return; // something newer has come
     const { data: traces, layout } = JSON.parse(this.figure);
-    this.button.setAttribute("aria-label", `Save as ${kind}: ${plain(layout.title.text)}`);
+    this.title = plain(layout.title.text);
+    this.nameButton();
     layout.uirevision = this.about.place;
     layout.autosize = true;
     if (this.about.gestures.includes("span")) {
@@ -80,6 +80,12 @@ class Chart {
     if (!this.drawn) this.listen();
     this.drawn = true;
     this.root.dataset.drawn = turn;
+  }
+
+  nameButton() {
+    const words = `Save as ${this.about.format.toUpperCase()}`;
+    this.button.title = words;
+    this.button.setAttribute("aria-label", this.title ? `${words}: ${this.title}` : words);
   }
 
   config() {
