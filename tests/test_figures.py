@@ -421,6 +421,12 @@ def test_a_sample_is_named_inside_the_figure_wherever_it_lies():
         assert name.text.strip() == "sample &lt;3&gt; of letters"
 
 
+def test_the_name_of_a_sample_keeps_clear_of_the_threshold():
+    for threshold, anchor in ((1.5, "right"), (0.5, "left")):
+        figure = figures.mark_sample(score_figure(threshold=threshold)[2], 1.0, "sample 3")
+        assert figure.layout.annotations[-1].xanchor == anchor
+
+
 def test_selected_samples_are_hollow_marks_below_the_threshold_with_one_name():
     marks = figures.Marks(np.array([0.1, 0.3]), np.array([0.3, 0.5]), theme.ID_STYLE)
     empty = figures.Marks(np.zeros(0), np.zeros(0), theme.ood_style(0))

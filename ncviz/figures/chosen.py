@@ -11,6 +11,7 @@ from ncviz.figures import grid, theme
 
 MOST_MARKS = 500
 """Marks in a row of a rug; more would hide each other."""
+_ROOM = 0.25  # share of an axis that the name of a sample takes
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,17 @@ def line_at(figure: go.Figure, score: float, **line) -> None:
 
 
 def mark_sample(figure: go.Figure, score: float, words: str) -> go.Figure:
-    """Name the score of one sample in a figure of score distributions; changes and returns it."""
-    line_at(figure, score, width=2, dash="dashdot", color=theme.PURPLE)
+    """Name the score of one sample in a figure of score distributions; changes and returns it.
+
+    The name stands beside its line: away from the threshold where there is room, else inwards.
+    """
+    cuts = [shape.x0 for shape in figure.layout.shapes]
+    line_at(figure, score, width=2, dash="dot")
     low, high = figure.layout.xaxis.range
-    leftwards = score > (low + high) / 2
+    place = (score - low) / (high - low)
+    leftwards = place > 0.5
+    if cuts and _ROOM < place < 1 - _ROOM:
+        leftwards = score < cuts[0]
     figure.add_annotation(
         text=f" {theme.text(words)} ",
         showarrow=False,
@@ -120,6 +128,5 @@ def mark_sample(figure: go.Figure, score: float, words: str) -> go.Figure:
         y=1,
         yref="y domain",
         yanchor="top",
-        font={"color": theme.PURPLE},
     )
     return figure

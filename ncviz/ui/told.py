@@ -100,8 +100,8 @@ def board(shown: Board, labels: Sequence[str]) -> str:
         if len(rows := np.flatnonzero(shown.best[:, at]))
     ]
     told = f"{shown.label} of {len(labels)} detectors. Best on {_some(best)}."
-    wrong = int(shown.wrong.any(axis=1).sum())
-    return told + (f" {wrong} detectors are worse than chance on a set." if wrong else "")
+    wrong = [labels[at] for at in np.flatnonzero(shown.wrong.any(axis=1))]
+    return told + (f" Worse than chance on a set: {_some(wrong)}." if wrong else "")
 
 
 def near_far(families: Iterable[Family], label: str, *, higher_is_better: bool) -> str:
@@ -143,15 +143,16 @@ def temperature(lines: Sequence[Series], value: str) -> str:
     """Detectors against temperature: where each is best."""
     parts = []
     for line in lines:
-        at = np.nanargmax(line.values)
-        parts.append(f"{line.name} {line.values[at]:.3f} at {line.epochs[at]:.3g}")
+        if np.isfinite(line.values).any():
+            at = np.nanargmax(line.values)
+            parts.append(f"{line.name} {line.values[at]:.3f} at {line.epochs[at]:.3g}")
     return f"{value}, over temperature. Highest: {_some(parts)}."
 
 
 def against(panels: Iterable[Against]) -> str:
     """One metric against another: the correlation in each panel."""
     parts = [
-        f"{panel.y_title} over {panel.x_title}: {panel.finding}, {len(panel.tracks)} lines"
+        f"{panel.y_title} over {panel.x_title}: {panel.finding}"
         for panel in panels
     ]
     return f"{'; '.join(parts)}."
