@@ -68,7 +68,7 @@ def test_of_many_things_the_first_are_told():
 
 def test_runs_are_told_one_after_the_other():
     trend = figures.RunTrend(
-        "digits", "encoder", series("NC1", 3, 2, 1), (series("AUROC", 0, 0, 1),)
+        "digits", "encoder", series("nc1_pinv", 3, 2, 1), (series("AUROC", 0, 0, 1),)
     )
     assert told.trends([trend]) == (
         "NC1 and AUROC over epochs. digits (encoder): NC1 from 3 at epoch 1 to 1 at epoch 9, "
@@ -177,7 +177,7 @@ def test_an_image_is_told_by_its_verdicts():
 def test_correlations_are_told_by_panel():
     track = figures.Track("a", ["epoch 1"], np.ones(1), np.ones(1), ood_style(0))
     panel = figures.Against("NC1", "FPR95", (track,), "r = 0.5")
-    assert told.against([panel]) == "FPR95 over NC1: r = 0.5."
+    assert told.against([panel]) == "FPR95 against NC1: r = 0.5."
 
 
 def test_a_histogram_is_told_by_its_ends_and_spread():

@@ -59,11 +59,16 @@ def curves(kind: str, area: str, drawn: Sequence[OperatingCurve]) -> str:
 def over_epochs(title: str, panels: Iterable[Panel], epoch: int | None) -> str:
     """Small charts over epochs: where each line starts and ends, and where the chosen epoch is."""
     lines = [
-        _line(f"{panel.title} {series.name}".strip(), series.epochs, series.values, epoch)
+        _line(_name(panel, series), series.epochs, series.values, epoch)
         for panel in panels
         for series in panel.series
     ]
     return f"{title}. {_some(lines, '; ')}."
+
+
+def _name(panel: Panel, series: Series) -> str:
+    """A line that is alone is what its panel is about."""
+    return panel.title if len(panel.series) == 1 else f"{panel.title} {series.name}"
 
 
 def trends(shown: Sequence[RunTrend]) -> str:
@@ -71,8 +76,8 @@ def trends(shown: Sequence[RunTrend]) -> str:
     runs = []
     for trend in shown:
         lines = [
-            _line(series.name, series.epochs, series.values, None)
-            for series in (trend.nc1, *trend.auroc)
+            _line(name, series.epochs, series.values, None)
+            for name, series in (("NC1", trend.nc1), *((each.name, each) for each in trend.auroc))
         ]
         runs.append(f"{trend.run} ({trend.layer}): {', '.join(lines)}")
     return f"NC1 and AUROC over epochs. {_some(runs, '; ')}."
@@ -151,10 +156,7 @@ def temperature(lines: Sequence[Series], value: str) -> str:
 
 def against(panels: Iterable[Against]) -> str:
     """One metric against another: the correlation in each panel."""
-    parts = [
-        f"{panel.y_title} over {panel.x_title}: {panel.finding}"
-        for panel in panels
-    ]
+    parts = [f"{panel.y_title} against {panel.x_title}: {panel.finding}" for panel in panels]
     return f"{'; '.join(parts)}."
 
 

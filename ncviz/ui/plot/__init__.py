@@ -93,9 +93,10 @@ def figure_of(message: bytes) -> dict[str, Any]:
 
 
 def _file(figure: go.Figure, key: str) -> str:
-    """What the chart is saved as: its own name, then what it shows, as far as that is short."""
-    shown = re.sub(r"[^\w.]+", "-", str(figure.layout.title.subtitle.text or ""))
-    return "-".join(part for part in ("ncviz", key.strip("_"), shown[:60].strip("-")) if part)
+    """What the chart is saved as: its own name, then the run, epoch and layer that it shows."""
+    shown = re.search(r"\S+ · epoch \d+( · layer \S+)?", str(figure.layout.title.subtitle.text))
+    parts = ("ncviz", key.strip("_"), *([shown[0]] if shown else ()))
+    return re.sub(r"[^\w.]+", "-", "-".join(parts)).strip("-")
 
 
 def _place(figure: go.Figure) -> str:
