@@ -11,7 +11,7 @@ from ncviz.figures import grid, theme
 
 MOST_MARKS = 500
 """Marks in a row of a rug; more would hide each other."""
-_ROOM = 0.25  # share of an axis that the name of a sample takes
+_ROOM = 0.22  # share of an axis that the name of a sample takes
 
 
 @dataclass(frozen=True)
