@@ -369,9 +369,9 @@ def threshold_of(app: AppTest) -> float:
 
 def test_the_threshold_moves_line_points_and_counts_together(open_app, good):
     app = healthy(open_app(good, SCORES))
-    before = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.table[0].value
+    before = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.dataframe[0].value
     app = healthy(app.slider(key="accept").set_value(60.0).run())
-    after = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.table[0].value
+    after = threshold_of(app), charts(app)["ROC: what a threshold lets in"], app.dataframe[0].value
     assert after[0] > before[0]
     assert after[1]["data"][-1] != before[1]["data"][-1]
     accepted = [int(table["Accepted as ID"].iloc[0]) for table in (before[2], after[2])]
@@ -383,7 +383,7 @@ def test_the_threshold_moves_line_points_and_counts_together(open_app, good):
 def test_every_kind_of_threshold_works(open_app, good, cut):
     app = healthy(open_app(good, SCORES, cut=cut, detector="MSP"))
     assert np.isfinite(threshold_of(app))
-    samples = app.table[0].value["Samples"].astype(int)
+    samples = app.dataframe[0].value["Samples"].astype(int)
     assert list(samples) == ([48, 40, 40] if cut == "score" else [24, 20, 20])
 
 
@@ -394,7 +394,7 @@ def test_a_threshold_is_judged_on_other_samples_than_it_was_chosen_on(open_app, 
     cut = choose("accuracy", known[half], letters[calibration_half(np.zeros(40))]).value
     app = healthy(open_app(good, SCORES, run="cats", cut="accuracy", sets="letters"))
     assert threshold_of(app) == pytest.approx(cut)
-    accepted = int(app.table[0].value["Accepted as ID"].iloc[0])
+    accepted = int(app.dataframe[0].value["Accepted as ID"].iloc[0])
     assert accepted == np.count_nonzero(known[~half] >= cut)
 
 
@@ -412,12 +412,12 @@ def test_compared_detectors_join_curves_and_table(open_app, good):
     assert [line["name"].split(" · ")[0] for line in lines] == ["Energy", "MSP", "NECO"]
     assert len({line["line"]["dash"] for line in lines}) == 3
     assert len([trace for trace in roc if trace["mode"] == "markers"]) == 1
-    assert list(app.dataframe[0].value["Detector"]) == ["Energy", "MSP", "NECO"]
+    assert list(app.dataframe[1].value["Detector"]) == ["Energy", "MSP", "NECO"]
     assert "Precision and recall of OOD" in charts(app)
 
 
 def test_both_conventions_of_fpr95_are_labelled(open_app, good):
-    columns = json.loads(healthy(open_app(good, SCORES)).dataframe[0].proto.columns)
+    columns = json.loads(healthy(open_app(good, SCORES)).dataframe[1].proto.columns)
     labels = {column.get("label") for column in columns.values()}
     assert {"FPR95 (ID positive)", "FPR95 (OOD positive)"} <= labels
 
@@ -433,7 +433,7 @@ def test_a_score_that_ranks_the_wrong_way_round_is_flagged_and_not_flipped(open_
     app = healthy(app.multiselect(key="sets").set_value(["noise"]).run())
     assert "ranks the wrong way round on this set: noise (AUROC 0." in app.warning[0].value
     app = healthy(app.multiselect(key="sets").set_value(["letters", "noise"]).run())
-    shown = app.dataframe[0].value
+    shown = app.dataframe[1].value
     np.testing.assert_allclose(shown["auroc"], rows["auroc"])
     assert (shown["Remark"] == "ranks the wrong way round on this set").all()
 

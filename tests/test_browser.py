@@ -362,13 +362,18 @@ def test_an_address_chooses_the_metric_of_the_leaderboard_and_it_is_downloaded(
     assert "FPR95 (ID positive) of" in board
     with tab.expect_download() as begun:
         tab.get_by_role("button", name="Save with intervals as CSV").click()
-    assert begun.value.suggested_filename == "digits-0002-encoder-fpr95.csv"
+    assert begun.value.suggested_filename == "ncviz-leaderboard-fpr95-encoder-digits-2.csv"
     table = pd.read_csv(begun.value.path())
     assert set(table["Metric"]) == {"FPR95 (ID positive)"}
     results = open_run(checkpoints / "digits").epoch(2).detection()
     results = results[(results["layer"] == "encoder") & (results["set"] == "noise")]
     assert sorted(table["noise"]) == pytest.approx(sorted(results["fpr95"]))
     assert sorted(table["noise low"]) == pytest.approx(sorted(results["fpr95_low"]))
+    with tab.expect_download() as begun:
+        tab.get_by_role("button", name="Save every metric as CSV").click()
+    whole = pd.read_csv(begun.value.path())
+    whole = whole[(whole["Metric"] == "AUPR-out") & (whole["OOD set"] == "noise")]
+    assert sorted(whole["Value"]) == pytest.approx(sorted(results["aupr_out"]))
     # A look into another tab draws it, and leaves the choice.
     tab.get_by_role("tab", name="Is the difference real?").click()
     tab.get_by_text("DeLong's test").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from ncviz import collapse, figures
 from ncviz.figures import theme
+from ncviz.figures.chosen import thinned
 
 SHOWN = figures.Shown("digits", 8, "encoder")
 RNG = np.random.default_rng(0)
@@ -367,3 +369,74 @@ def test_log_axes_are_labelled_in_full():
     assert theme.log_axis([0.03, 0.4])["ticktext"][:4] == ["0.01", "0.02", "0.05", "0.1"]
     assert theme.log_axis([1e-8, 1.0])["ticktext"][0] == "1e-08"
     assert theme.log_axis([0.0]) == {"type": "log"}
+
+
+def test_selected_samples_get_a_row_of_marks_below_their_set():
+    selected = {"digits test (ID)": np.array([4, 0]), "noise": np.arange(299)}
+    known, ood, figure = score_figure(selected=selected)
+    rows = {trace.name: trace for trace in figure.data if trace.customdata is not None}
+    assert set(rows) == {"digits test (ID), selected", "noise, selected"}
+    first, second = rows["digits test (ID), selected"], rows["noise, selected"]
+    np.testing.assert_allclose(sorted(first.x), sorted(known[[0, 4]]), rtol=1e-6)
+    np.testing.assert_allclose(sorted(second.x), sorted(ood["noise"][:299]), rtol=1e-6)
+    assert first.marker.symbol != second.marker.symbol
+    # What a click tells: the set's position and the sample's.
+    numbers, positions = second.customdata.T.astype(int)
+    assert set(numbers) == {2}
+    np.testing.assert_allclose(second.x, ood["noise"][positions], rtol=1e-6)
+    ticks = dict(zip(figure.layout.yaxis2.tickvals, figure.layout.yaxis2.ticktext, strict=True))
+    assert ticks["noise, selected"] == "299 selected"
+    assert ticks["letters"] == "letters"
+    # Rows go from the bottom to the top in the order in which they come.
+    order = [trace.name for trace in figure.data if trace.type == "box" or trace in (first, second)]
+    assert order.index("noise, selected") == order.index("noise") - 1
+
+
+def test_a_choice_of_no_samples_changes_no_figure():
+    state = RNG.bit_generator.state
+    without = score_figure()[2]
+    RNG.bit_generator.state = state
+    assert score_figure(selected={"noise": np.zeros(0, int)})[2] == without
+
+
+def test_many_selected_samples_are_thinned_over_their_whole_range():
+    scores = RNG.normal(size=26_000)
+    kept = thinned(scores, 500)
+    assert len(kept) == len(set(kept)) == 500
+    assert scores[kept].min() == scores.min()
+    assert scores[kept].max() == scores.max()
+    assert np.median(scores[kept]) == pytest.approx(np.median(scores), abs=0.02)
+    assert thinned(scores[:3], 500).tolist() == np.argsort(scores[:3]).tolist()
+    assert len(thinned(np.zeros(0), 5)) == 0
+
+
+def test_a_sample_is_named_inside_the_figure_wherever_it_lies():
+    for score, anchor in ((-90.0, "left"), (90.0, "right")):
+        figure = figures.mark_sample(score_figure()[2], score, "sample <3> of letters")
+        low, high = figure.layout.xaxis.range
+        assert low < score < high
+        assert figure.layout.xaxis2.range == (low, high)
+        name = figure.layout.annotations[-1]
+        assert (name.x, name.xanchor) == (score, anchor)
+        assert name.text.strip() == "sample &lt;3&gt; of letters"
+
+
+def test_the_name_of_a_sample_keeps_clear_of_the_threshold():
+    for threshold, anchor in ((1.5, "right"), (0.5, "left")):
+        figure = figures.mark_sample(score_figure(threshold=threshold)[2], 1.0, "sample 3")
+        assert figure.layout.annotations[-1].xanchor == anchor
+
+
+def test_selected_samples_are_hollow_marks_below_the_threshold_with_one_name():
+    marks = figures.Marks(np.array([0.1, 0.3]), np.array([0.3, 0.5]), theme.ID_STYLE)
+    empty = figures.Marks(np.zeros(0), np.zeros(0), theme.ood_style(0))
+    lit = replace(curve(), chosen=(marks, empty))
+    figure = figures.roc([lit, curve("noise")], shown=SHOWN, selected="selected (2)")
+    hollow = [trace for trace in figure.data if "open" in str(trace.marker.symbol)]
+    assert [trace.showlegend for trace in hollow] == [False, None]
+    np.testing.assert_allclose(hollow[0].x, [0.1, 0.3], rtol=1e-6)
+    assert hollow[1].name == "selected (2)"
+    last = [trace.name for trace in figure.data][-2:]
+    assert last == ["threshold, letters", "threshold, noise"]
+    nothing = figures.roc([curve()], shown=SHOWN, selected="selected (2)")
+    assert not any(trace.name == "selected (2)" for trace in nothing.data)

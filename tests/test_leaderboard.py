@@ -21,7 +21,7 @@ from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
 from ncviz.store import Run, write
 from ncviz.ui import board_loaders, loaders
-from ncviz.ui.board import as_frame, group_means, make_board
+from ncviz.ui.board import as_frame, group_means, in_long_form, make_board
 from ncviz.ui.board_difference import corrected, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,6 +187,21 @@ def test_the_table_is_numeric_with_intervals_in_columns_of_their_own(run):
     np.testing.assert_array_equal(frame["noise low"], board.lows[:, 2])
     np.testing.assert_array_equal(frame["mean high"], board.highs[:, -1])
     assert "noise low" not in as_frame(board, labels, families, intervals=False)
+
+
+def test_the_long_form_holds_every_metric_with_its_interval(run):
+    rows = run.detection()
+    rows = rows[(rows["epoch"] == 9) & (rows["layer"] == "encoder")]
+    labels = {name: name.upper() for name in rows["detector"]}
+    table = in_long_form(rows, labels)
+    assert len(table) == len(rows) * len(DEFINITIONS)
+    for name in INTERVAL_METRICS:
+        part = table[table["Metric"] == DEFINITIONS[name].label]
+        assert part["Value"].tolist() == rows[name].tolist()
+        assert part["Low"].tolist() == rows[f"{name}_low"].tolist()
+        assert part["High"].tolist() == rows[f"{name}_high"].tolist()
+        assert part["Detector"].tolist() == rows["detector"].str.upper().tolist()
+        assert part["OOD set"].tolist() == rows["set"].tolist()
 
 
 # Is the difference real?

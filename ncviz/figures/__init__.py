@@ -1,6 +1,7 @@
 """Figures: arrays in, plotly figures out; one module for each."""
 
 from ncviz.figures.bands import Band, BandPanel, bands_over_epochs
+from ncviz.figures.chosen import Marks, mark_sample
 from ncviz.figures.curves import OperatingCurve, precision_recall, roc
 from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
@@ -26,6 +27,7 @@ __all__ = [
     "ClassPath",
     "Column",
     "Family",
+    "Marks",
     "Moment",
     "OperatingCurve",
     "Order",
@@ -46,6 +48,7 @@ __all__ = [
     "gram_heatmaps",
     "leaderboard",
     "mark_image",
+    "mark_sample",
     "near_against_far",
     "over_epochs",
     "placed_on_map",

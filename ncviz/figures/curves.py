@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import theme
+from ncviz.figures.chosen import Marks, legend_entry, on_curve
 
 _SIZE = 370
 # Characters of legend that fit side by side where two figures share 800 pixels.
@@ -26,6 +27,7 @@ class OperatingCurve:
     x, y : (K,) coordinates in 0..1
     point : (x, y) of the chosen threshold, or None where it has none (nothing accepted)
     style : of the OOD set
+    chosen : where the samples that a reader has chosen lie on it, of each set
     """
 
     name: str
@@ -34,39 +36,54 @@ class OperatingCurve:
     y: np.ndarray
     point: tuple[float, float] | None
     style: theme.Style
+    chosen: tuple[Marks, ...] = ()
 
 
-def roc(curves: Sequence[OperatingCurve], *, shown: theme.Shown) -> go.Figure:
-    """ROC: share of ID accepted over share of OOD accepted; chance is the diagonal."""
+def roc(
+    curves: Sequence[OperatingCurve], *, shown: theme.Shown, selected: str | None = None
+) -> go.Figure:
+    """ROC: share of ID accepted over share of OOD accepted; chance is the diagonal.
+
+    `selected` is the legend's name for the chosen samples that lie on the curves.
+    """
     chance = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1}
     layout = _layout(
         "ROC: what a threshold lets in",
         f"{shown} · AUROC in the legend",
         curves,
+        selected,
         x="Share of OOD accepted (false positive rate)",
         y="Share of ID accepted (true positive rate)",
         shapes=[{**chance, "line": {"dash": "dash", "width": 1, "color": theme.GREY}}],
     )
-    return go.Figure(_traces(curves), layout)
+    return go.Figure(_traces(curves, selected), layout)
 
 
 def precision_recall(
-    curves: Sequence[OperatingCurve], *, positive: str, shown: theme.Shown
+    curves: Sequence[OperatingCurve],
+    *,
+    positive: str,
+    shown: theme.Shown,
+    selected: str | None = None,
 ) -> go.Figure:
-    """Precision over recall, with `positive` ("ID" or "OOD") as the class to find."""
+    """Precision over recall, with `positive` ("ID" or "OOD") as the class to find.
+
+    `selected` is the legend's name for the chosen samples that lie on the curves.
+    """
     verb = "accepted" if positive == "ID" else "rejected"
     layout = _layout(
         f"Precision and recall of {positive}",
         f"{shown} · AUPR in the legend",
         curves,
+        selected,
         x=f"Recall: share of {positive} {verb}",
         y=f"Precision: share of {positive} among the {verb}",
     )
-    return go.Figure(_traces(curves), layout)
+    return go.Figure(_traces(curves, selected), layout)
 
 
-def _traces(curves: Sequence[OperatingCurve]) -> list[go.Scatter]:
-    """Lines first: the points of all curves lie on top."""
+def _traces(curves: Sequence[OperatingCurve], selected: str | None) -> list[go.Scatter]:
+    """Lines first: the points of all curves lie on top, and thresholds over chosen samples."""
     lines = [
         go.Scatter(
             x=theme.float32(curve.x),
@@ -98,15 +115,26 @@ def _traces(curves: Sequence[OperatingCurve]) -> list[go.Scatter]:
         for curve in curves
         if curve.point is not None
     ]
-    return lines + points
+    chosen = [on_curve(marks) for curve in curves for marks in curve.chosen if len(marks.x)]
+    if chosen and selected:
+        chosen.append(legend_entry(selected))
+    return lines + chosen + points
 
 
 def _layout(
-    title: str, subtitle: str, curves: Sequence[OperatingCurve], *, x: str, y: str, **more
+    title: str,
+    subtitle: str,
+    curves: Sequence[OperatingCurve],
+    selected: str | None,
+    *,
+    x: str,
+    y: str,
+    **more,
 ) -> dict:
     """The legend wraps; each of its rows makes the figure taller, and the plot keeps its size."""
-    longest = max((len(_entry(curve)) for curve in curves), default=0)
-    rows = -(-len(curves) // max(1, _LEGEND_WIDTH // (longest + 6)))
+    entries = [_entry(curve) for curve in curves] + ([selected] if selected else [])
+    longest = max(map(len, entries), default=0)
+    rows = -(-len(entries) // max(1, _LEGEND_WIDTH // (longest + 6)))
     # The curve starts and ends on the frame: a little air keeps it and the marker whole.
     unit = {"range": [-0.02, 1.02], "dtick": 0.2}
     return theme.layout(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.chosen import rug
 
 MIN_BINS, MAX_BINS = 12, 60
 _TAIL = 0.005
@@ -24,6 +25,7 @@ def score_distributions(
     detector: str,
     shown: theme.Shown,
     log: bool = False,
+    selected: Mapping[str, np.ndarray] | None = None,
 ) -> go.Figure:
     """Densities of the ID test set and of OOD sets, box plots below, one line for the threshold.
 
@@ -34,23 +36,28 @@ def score_distributions(
     styles : style of each OOD set
     threshold : samples at or above it are accepted as ID
     log : logarithmic density, for scores that pile up in one place
+    selected : (M,) positions of the samples of a set that a reader has chosen; each set that has
+        some gets a row of marks below its box. Sets go by `id_name` and the names in `ood_scores`
 
     The axis covers all but the outermost 0.5 % of every set at either end; densities count those
     beyond it, so they stay true. Whiskers of the boxes end at the 5th and 95th percentile.
     """
     sets = {id_name: (id_scores, theme.ID_STYLE)}
     sets |= {name: (scores, styles[name]) for name, scores in ood_scores.items()}
-    boxes = 26 * len(sets) + 20
+    rugs = _rugs(sets, selected or {})
+    boxes = 26 * (len(sets) + len(rugs)) + 20
     lower, upper = grid.spans([boxes, 260], gap=0.04)
     traces = [
         _density(name, scores, style, filled=name == id_name)
         for name, (scores, style) in sets.items()
     ]
-    traces += [_box(name, scores, style) for name, (scores, style) in reversed(sets.items())]
+    for name, (scores, style) in reversed(sets.items()):  # rows go from the bottom to the top
+        traces += [rugs[name]] if name in rugs else []
+        traces.append(_box(name, scores, style))
     span = list(_span([scores for scores, _ in sets.values()], threshold))
     density = {"title": {"text": "Density"}}
     if log:
-        heights = np.concatenate([trace.y for trace in traces if trace.type == "scatter"])
+        heights = np.concatenate([trace.y for trace in traces[: len(sets)]])
         density = {"title": {"text": "Density (log scale)"}, **theme.log_axis(heights)}
     cut = np.isfinite(threshold)
     does = f"cut at {threshold:.4g}" if cut else "none of which is accepted"
@@ -73,10 +80,38 @@ def score_distributions(
         **grid.axes(
             1,
             {"title": {"text": "Score (higher = more in-distribution)"}, "range": span},
-            {"domain": lower, "tickfont": {"size": 12}, "showgrid": False},
+            {
+                "domain": lower,
+                "tickfont": {"size": 12},
+                "showgrid": False,
+                **_row_names(sets, rugs, selected or {}),
+            },
         ),
     )
     return go.Figure(traces, layout)
+
+
+def _rugs(
+    sets: Mapping[str, tuple[np.ndarray, theme.Style]], selected: Mapping[str, np.ndarray]
+) -> dict[str, go.Scatter]:
+    return {
+        name: rug(f"{theme.text(name)}, selected", scores, selected[name], number, style)
+        for number, (name, (scores, style)) in enumerate(sets.items())
+        if len(selected.get(name, ()))
+    }
+
+
+def _row_names(
+    sets: Iterable[str], rugs: Mapping[str, go.Scatter], selected: Mapping[str, np.ndarray]
+) -> dict:
+    """Ticks: a row of marks stands below its set's box and says how many there are."""
+    if not rugs:
+        return {}
+    names = [theme.text(name) for name in sets]
+    return {
+        "tickvals": names + [row.name for row in rugs.values()],
+        "ticktext": names + [f"{len(selected[name]):,} selected" for name in rugs],
+    }
 
 
 def _side(threshold: float, anchor: str, words: str) -> dict:

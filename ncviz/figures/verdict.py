@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.chosen import line_at
 
 WORDS = {True: "known", False: "unknown"}
 STYLES = {
@@ -80,12 +81,7 @@ def score_strips(strips: Sequence[Strip], *, title: str, shown: theme.Shown) -> 
 
 def mark_image(figure: go.Figure, score: float, *, known: bool) -> go.Figure:
     """Mark the image's score in a figure of score distributions; changes and returns it."""
-    low, high = figure.layout.xaxis.range
-    air = 0.04 * (high - low)
-    span = [min(low, score - air), max(high, score + air)]
-    figure.update_layout(xaxis_range=span, xaxis2_range=span)
-    for at in (0, 1):
-        figure.add_shape(grid.upright(score, at, width=3, dash="dot", color=STYLES[known].colour))
+    line_at(figure, score, width=3, dash="dot", color=STYLES[known].colour)
     figure.add_scatter(
         x=theme.float32([score]),
         y=theme.float32([0]),

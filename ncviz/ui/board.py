@@ -87,6 +87,25 @@ def _cells(of_set: pd.DataFrame, metric: str) -> pd.DataFrame:
     return found.astype(float)
 
 
+def in_long_form(rows: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Every metric of every detector on every set, each value in a row with its interval.
+
+    `rows` are detection metrics of one epoch and layer.
+    """
+    parts = []
+    for metric in metrics.DEFINITIONS:
+        if metric not in rows:
+            continue
+        names = {"detector": "Detector", "set": "OOD set", "group": "Kind"}
+        part = rows[list(names)].rename(columns=names)
+        part["Detector"] = part["Detector"].map(labels)
+        part["Metric"], part["Value"] = metrics.DEFINITIONS[metric].label, rows[metric]
+        for end in ENDS:
+            part[end.capitalize()] = rows.get(f"{metric}_{end}", np.nan)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
 def _mean_groups(groups: Iterable[str]) -> list[str]:
     """Which means to show: none of a single set, and none twice."""
     groups = list(groups)

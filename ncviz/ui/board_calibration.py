@@ -18,7 +18,7 @@ from ncviz.figures import (
 )
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
 from ncviz.metrics import CALIBRATION_DEFINITIONS
-from ncviz.ui import board_loaders, components, detector
+from ncviz.ui import board_loaders, components, detector, told
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -75,7 +75,7 @@ def _reliability(view: View, shown: Shown) -> None:
     components.chart(
         reliability_diagram(lines, shown=shown),
         key="reliability",
-        alt="Accuracy over confidence, before and after temperature scaling",
+        alt=told.reliability(lines),
     )
     st.caption(
         "A point is a bin of ID test samples, larger the more there are. Below the dotted line the "
@@ -100,7 +100,7 @@ def _against_temperature(
     figure = against_temperature(
         lines, value=value, fitted=float(fitted.iloc[0]) if len(fitted) else None, shown=shown
     )
-    components.chart(figure, key="temperature", alt="AUROC of logit detectors against temperature")
+    components.chart(figure, key="temperature", alt=told.temperature(lines, value))
     marked = f"; dotted: {fitted.iloc[0]:.3g}, which fits the labels best" if len(fitted) else ""
     st.caption(f"Dashed: 1, the logits as they are{marked}. MaxLogit does not depend on it.")
 
@@ -135,5 +135,5 @@ def _over_epochs(calibration: pd.DataFrame, shown: Shown) -> None:
     components.chart(
         over_epochs(panels, title="Calibration over epochs", shown=shown),
         key="calibration",
-        alt="Calibration error, likelihood and temperature over epochs",
+        alt=told.over_epochs("Calibration over epochs", panels, shown.epoch),
     )

@@ -14,7 +14,7 @@ from ncviz.figures import Board, differences
 from ncviz.figures.theme import ood_style
 from ncviz.metrics import PairedTest
 from ncviz.store import Run
-from ncviz.ui import board_loaders, components, controls, detector, loaders
+from ncviz.ui import board_loaders, components, controls, detector, loaders, told
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -123,11 +123,13 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
         styles=[ood_style(order.index(name)) for name in tests],
         shown=f"{labels[0]} minus {labels[1]} · {view.shown}",
     )
-    components.chart(figure, key="board_difference", alt="Difference in AUROC on each OOD set")
-    st.dataframe(
+    ends = {name: (test.difference, test.low, test.high) for name, test in tests.items()}
+    components.chart(figure, key="board_difference", alt=told.differences(*labels, ends))
+    components.table(
         _frame(tests, sets),
-        hide_index=True,
-        column_config=_config(),
+        name="differences",
+        shown=view.shown,
+        config=_config(),
         alt="Difference in AUROC on each OOD set, with its interval and p-value",
     )
     st.caption(_about_test(len(tests)))

@@ -16,7 +16,7 @@ from ncviz.figures import (
     near_against_far,
 )
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
-from ncviz.ui import components, controls, detector
+from ncviz.ui import components, controls, detector, told
 from ncviz.ui.board import group_means
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
@@ -58,7 +58,8 @@ def over_epochs(
         shown=view.shown,
         chance=0.5 if board.metric == "auroc" else None,
     )
-    components.chart(figure, key="board_epochs", alt=f"{board.label} of detectors over epochs")
+    words = told.bands(board.label, panels, view.epoch)
+    components.chart(figure, key="board_epochs", alt=words)
     bands = "Bands are 95 % intervals over test samples. " if board.has_intervals else ""
     chance = "Dashed: chance. " if board.metric == "auroc" else ""
     if rows["epoch"].nunique() == 1:
@@ -96,7 +97,8 @@ def near_far(view: View, board: Board) -> None:
     figure = near_against_far(
         families, label=board.label, higher_is_better=board.higher_is_better, shown=view.shown
     )
-    components.chart(figure, key="board_kinds", alt=f"{board.label}, near against far OOD sets")
+    words = told.near_far(families, board.label, higher_is_better=board.higher_is_better)
+    components.chart(figure, key="board_kinds", alt=words)
     better = "top right" if board.higher_is_better else "bottom left"
     st.caption(
         f"The best are at the {better}. Large: those that no other detector beats on both kinds, "

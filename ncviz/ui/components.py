@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from ncviz.definitions import MetricInfo
-from ncviz.figures import themed
+from ncviz.figures import Shown, themed
 from ncviz.ui.plot import FORMATS, Gestures, plot
 
 _EXPORT = "image_format"
@@ -57,6 +58,50 @@ def choose_export() -> None:
         persist_state="session",
         help="The button at the top right of a chart saves it: as a picture, as a drawing, or as "
         "a page that works without a network.",
+    )
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    alt: str,
+    config: Mapping | None = None,
+    shown: Shown | None = None,
+    values: Callable[[], pd.DataFrame] | None = None,
+    words: str = "CSV",
+) -> None:
+    """A table with a button that saves its numbers, as exact as they are, as CSV.
+
+    Parameters
+    ----------
+    name : in the file's name; no two tables of a page share one
+    alt : says in words what the table shows
+    config : Streamlit's column configuration
+    shown : the run and epoch, for the file's name
+    values : makes what is saved instead of `frame`, such as numbers where that holds words; is
+        called when a reader presses the button
+    words : on the button
+    """
+    st.dataframe(frame, hide_index=True, column_config=config, alt=alt)
+    offer_csv(words, values or (lambda: frame), name=name, shown=shown)
+
+
+def offer_csv(
+    words: str, made: Callable[[], pd.DataFrame], *, name: str, shown: Shown | None = None
+) -> None:
+    """A button that saves a table, which is not made before a reader presses it."""
+    place = () if shown is None else (shown.run, shown.epoch)
+    st.download_button(
+        words,
+        lambda: made().to_csv(index=False).encode(),
+        "-".join(map(str, ("ncviz", name, *(part for part in place if part is not None)))) + ".csv",
+        "text/csv",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        key=f"_csv_{name}",
+        help="Save the numbers of this table, unrounded, as a file for spreadsheets and scripts.",
     )
 
 

@@ -21,8 +21,9 @@ from ncviz.ui import (
     detector,
     loaders,
     shell,
+    told,
 )
-from ncviz.ui.board import as_frame, make_board
+from ncviz.ui.board import as_frame, in_long_form, make_board
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -74,7 +75,7 @@ def body(view: View) -> None:
         _explain_layer(view)
         _heatmap(view, board)
     with shell.readable_errors():
-        _table(view, board, intervals=choice.intervals)
+        _table(view, board, rows, intervals=choice.intervals)
     _tabs(view, choice, board)
 
 
@@ -139,7 +140,7 @@ def _heatmap(view: View, board: Board) -> None:
     components.chart(
         leaderboard(board, labels, families, shown=view.shown),
         key="board",
-        alt=f"{board.label} of each detector on each OOD set",
+        alt=told.board(board, labels),
     )
     better = "higher" if board.higher_is_better else "lower"
     colours = "the bluer, the better among those shown"
@@ -171,7 +172,7 @@ def _about_numbers(board: Board) -> str:
     return " ".join(parts)
 
 
-def _table(view: View, board: Board, *, intervals: bool) -> None:
+def _table(view: View, board: Board, rows: pd.DataFrame, *, intervals: bool) -> None:
     st.subheader("The same as a table", anchor=False)
     labels = {name: detector.label(name) for name in board.detectors}
     families = {name: detector.family(name) for name in board.detectors}
@@ -182,24 +183,32 @@ def _table(view: View, board: Board, *, intervals: bool) -> None:
         for name in frame.select_dtypes(np.number)
     }
     config["Detector"] = st.column_config.TextColumn(pinned=True, width=150)
-    st.dataframe(
-        frame, hide_index=True, column_config=config, alt=f"{board.label} of each detector"
+
+    def whole() -> pd.DataFrame:
+        wide = as_frame(board, labels, families, intervals=board.has_intervals)
+        return _placed(wide, view, Metric=board.label)
+
+    components.table(
+        frame,
+        name=f"leaderboard-{board.metric}-{view.layer}",
+        shown=view.shown,
+        config=config,
+        values=whole,
+        words="Save with intervals as CSV" if board.has_intervals else "Save as CSV",
+        alt=f"{board.label} of each detector",
     )
-    whole = as_frame(board, labels, families, intervals=board.has_intervals)
-    for position, (name, value) in enumerate(
-        (("Run", view.run.name), ("Epoch", view.epoch), ("Layer", view.layer))
-    ):
-        whole.insert(position, name, value)
-    whole.insert(3, "Metric", board.label)
-    st.download_button(
-        "Save with intervals as CSV" if board.has_intervals else "Save as CSV",
-        whole.to_csv(index=False).encode(),
-        file_name=f"{view.run.name}-{view.epoch:04d}-{view.layer}-{board.metric}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="_board_csv",
+    components.offer_csv(
+        "Save every metric as CSV",
+        lambda: _placed(in_long_form(rows, labels), view),
+        name=f"leaderboard-{view.layer}",
+        shown=view.shown,
     )
+
+
+def _placed(table: pd.DataFrame, view: View, **more: str) -> pd.DataFrame:
+    """The table with what it is of in front of each row."""
+    place = {"Run": view.run.name, "Epoch": view.epoch, "Layer": view.layer, **more}
+    return pd.concat([pd.DataFrame(place, index=table.index), table], axis=1)
 
 
 def _tabs(view: View, choice: Choice, board: Board) -> None:

@@ -11,7 +11,7 @@ from ncviz.collapse import METRICS
 from ncviz.errors import MissingDataError
 from ncviz.figures import class_lengths, cosine_histogram, gram_heatmaps, over_epochs
 from ncviz.figures.theme import signed
-from ncviz.ui import components, controls, headlines, loaders, samples, shell, tables
+from ncviz.ui import components, controls, headlines, loaders, samples, shell, tables, told
 from ncviz.ui.components import number, plain
 from ncviz.ui.view import View
 
@@ -90,7 +90,8 @@ def _over_epochs(view: View, table: pd.DataFrame) -> None:
         if (table["metric"] == each.metric).any()
     ]
     figure = over_epochs(panels, title="Collapse over epochs", shown=view.shown)
-    components.chart(figure, key="collapse", alt="NC1 to NC5 over epochs, the chosen one marked")
+    words = told.over_epochs("Collapse over epochs", panels, view.epoch)
+    components.chart(figure, key="collapse", alt=words)
     st.caption(
         "The dotted line marks the chosen epoch; a dashed line is where full collapse would end. "
         "Each property has several definitions in the literature: they are at the end of this page."
@@ -118,9 +119,7 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
         shown=view.shown,
         limit=float(np.abs(between).max()) if fit_colours else 1.0,
     )
-    components.chart(
-        figure, key="gram", alt="Cosines of class means, those of the ETF, and their difference"
-    )
+    components.chart(figure, key="gram", alt=told.gram(geometry.gram, names))
     st.caption(
         "In a simplex ETF the class means have equal lengths and every pair has the same cosine, "
         f"−1/(C−1) = {signed(-1 / (len(names) - 1))} for these {len(names)} classes: as far apart "
@@ -129,7 +128,7 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
     left, right = st.columns(2)
     with left:
         figure = cosine_histogram(geometry.gram, shown=view.shown)
-        components.chart(figure, key="cosines", alt="Histogram of cosines between class means")
+        components.chart(figure, key="cosines", alt=told.histogram(between))
     with right:
         figure = class_lengths(
             geometry.means,
@@ -138,7 +137,8 @@ def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
             shown=view.shown,
             weights=geometry.weights,
         )
-        components.chart(figure, key="lengths", alt="Lengths of class means and of the head's rows")
+        words = told.lengths(geometry.means, geometry.weights, names)
+        components.chart(figure, key="lengths", alt=words)
     _worst_pairs(view, geometry.gram)
 
 
@@ -156,10 +156,11 @@ def _worst_pairs(view: View, gram: np.ndarray) -> None:
     )
     if groups:
         table["Superclass"] = [_shared(groups, pair) for pair in pairs]
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
-        column_config={
+        name="class-pairs",
+        shown=view.shown,
+        config={
             "Cosine": st.column_config.NumberColumn(format="%.3f"),
             "Above the ETF's": st.column_config.NumberColumn(
                 format="%+.3f",
@@ -210,6 +211,7 @@ def _definition(view: View, table: pd.DataFrame, metric: str) -> None:
     values = [tables.at_epoch(series, view.epoch) for series in panel.series]
     with picture:
         figure = over_epochs([panel], title=info.label, shown=view.shown, height=280)
-        components.chart(figure, key=metric, alt=f"{info.label} over epochs")
+        alt = told.over_epochs(f"{info.label} over epochs", [panel], view.epoch)
+        components.chart(figure, key=metric, alt=alt)
     with words:
         components.define(info, number(values[0]) if len(values) == 1 else None)

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ncviz import metrics
-from ncviz.figures import OperatingCurve, precision_recall, roc, score_distributions
+from ncviz.figures import (
+    OperatingCurve,
+    mark_sample,
+    precision_recall,
+    roc,
+    score_distributions,
+)
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
-from ncviz.ui import components, controls, detector, loaders, samples, shell, threshold
+from ncviz.ui import (
+    components,
+    detector,
+    loaders,
+    samples,
+    score_selection,
+    shell,
+    told,
+)
 from ncviz.ui.components import plain
+from ncviz.ui.plot import Gestures
+from ncviz.ui.score_choice import Choice, choose
+from ncviz.ui.score_selection import Scored, place_on_curve
 from ncviz.ui.view import View
 
 COLUMNS = ("auroc", "aupr_in", "aupr_out", "fpr95", "fpr95_ood", "detection_accuracy")
 WRONG_WAY = "ranks the wrong way round on this set"
 _COMPARED_DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the page alone needs from the sidebar.
-
-    Attributes
-    ----------
-    known : scores of the ID test set by `detector`
-    unknown : scores of each chosen OOD set
-    """
-
-    detector: str
-    known: threshold.Samples
-    unknown: Mapping[str, threshold.Samples]
-    cut: threshold.Cut
-    compared: tuple[str, ...]
-    positive: str
-    log: bool
-
-    @property
-    def sets(self) -> list[str]:
-        return list(self.unknown)
 
 
 def body(view: View) -> None:
@@ -57,7 +51,7 @@ def body(view: View) -> None:
         )
         return
     with st.sidebar:
-        choice = _choose(view, table)
+        choice = choose(view, table)
     if choice is None:
         components.empty_state("Choose at least one OOD set in the sidebar.")
         return
@@ -75,65 +69,26 @@ def body(view: View) -> None:
         for name, each in choice.unknown.items()
     }
     styles = {name: ood_style(list(view.run.ood_sets).index(name)) for name in choice.sets}
+    scored = _scored(view, choice)
     with shell.readable_errors():
-        _distributions(view, choice, styles)
-        _confusion(view, choice)
+        _distributions(scored, choice, styles)
+        _confusion(scored, choice)
     with shell.readable_errors():
-        _curves(view, table, choice, points, styles)
+        _curves(scored, table, choice, points, styles)
     with shell.readable_errors():
-        _metrics_table(table, choice)
+        _metrics_table(view, table, choice)
     samples.show(view, choice.detector)
 
 
-def _choose(view: View, table: pd.DataFrame) -> Choice | None:
-    names = detector.in_order(table["detector"])
-    sets = [name for name in view.run.ood_sets if name in set(table["set"])]
-    score = detector.choose(
-        names,
-        help="The score that is drawn and cut: a number for each sample, higher = more "
-        "in-distribution.",
-    )
-    chosen = controls.choose_several(
-        "OOD sets",
-        sets,
-        key="sets",
-        default=sets,
-        placeholder="Choose OOD sets",
-    )
-    if not chosen:
-        return None
-    known, *others = (
-        threshold.Samples(
-            loaders.scores(view.run, view.epoch, view.layer, score, name),
-            loaders.calibration_half(view.run, view.epoch, name),
-        )
-        for name in ("test", *chosen)
-    )
-    unknown = dict(zip(chosen, others, strict=True))
-    cut = threshold.choose_threshold(known, unknown)
-    compared = controls.choose_several(
-        "Compare with",
-        [name for name in names if name != score],
-        key="compare",
-        words=detector.label,
-        help="Further detectors for the curves and the table.",
-        placeholder="Choose detectors",
-    )
-    positive = controls.switch("Precision and recall of", ["ID", "OOD"], key="positive")
-    density = controls.switch(
-        "Density axis",
-        ["linear", "log"],
-        key="density",
-        help="log shows the tails of scores that pile up in one place, such as MSP's at 1.",
-    )
-    return Choice(
-        detector=score,
-        known=known,
-        unknown=unknown,
-        cut=cut,
-        compared=tuple(compared),
-        positive=positive,
-        log=density == "log",
+def _scored(view: View, choice: Choice) -> Scored:
+    known = f"{view.run.id_set} test (ID)"
+    return Scored(
+        view=view,
+        detector=choice.detector,
+        samples={known: choice.known, **choice.unknown},
+        full_names={known: f"{view.run.id_set}/test"}
+        | {name: f"{name}/test" for name in choice.sets},
+        cut=choice.cut,
     )
 
 
@@ -151,25 +106,47 @@ def _warn(table: pd.DataFrame, choice: Choice) -> None:
     )
 
 
-def _distributions(view: View, choice: Choice, styles: Mapping[str, Style]) -> None:
+def _distributions(scored: Scored, choice: Choice, styles: Mapping[str, Style]) -> None:
     label = detector.label(choice.detector)
+    known, *sets = scored.samples
+    chosen = scored.chosen()
     figure = score_distributions(
         choice.known.scores,
-        {name: each.scores for name, each in choice.unknown.items()},
-        id_name=f"{view.run.id_set} test (ID)",
+        {name: choice.unknown[name].scores for name in sets},
+        id_name=known,
         styles=styles,
         threshold=choice.cut.value,
         detector=label,
-        shown=view.shown,
+        shown=scored.view.shown,
         log=choice.log,
+        selected=chosen,
     )
+    ends = figure.layout.xaxis.range
+    if found := scored.looked_at():
+        name, score = found
+        mark_sample(figure, score, f"{name}: {score:.4g}")
     components.chart(
-        figure, key="distributions", alt="Densities of ID and OOD scores with the threshold"
+        figure,
+        key="distributions",
+        alt=told.distributions(
+            label,
+            {name: each.scores for name, each in scored.samples.items()},
+            choice.cut.value,
+            {name: len(rows) for name, rows in chosen.items()},
+        ),
+        gestures=Gestures(span=scored.select_range, click=scored.look),
     )
-    detector.explain(choice.detector)
+    st.caption(
+        "Drag over the chart to select the samples whose score lies in that range, in all sets "
+        "drawn; click one of their marks to look at that sample. To zoom instead, choose the "
+        "magnifier at the top right; double-click goes back."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        score_selection.choose_range(scored, *ends)
+        detector.explain(choice.detector)
 
 
-def _confusion(view: View, choice: Choice) -> None:
+def _confusion(scored: Scored, choice: Choice) -> None:
     does = f"a threshold of {choice.cut.value:.4g}"
     if not np.isfinite(choice.cut.value):
         does = "accepting nothing, which costs least here,"
@@ -187,18 +164,20 @@ def _confusion(view: View, choice: Choice) -> None:
             "The threshold was chosen on one half of the samples; these counts are of the other "
             "half. The curves below and their points are of all samples."
         )
-    counts = threshold.confusion(view.run.id_set, points, view.run.ood_sets)
-    st.table(counts, hide_index=True, border="horizontal", alt="Counts on each side of the cut")
+    score_selection.confusion(scored, points)
+    st.caption("A press on a count selects the samples that it counts.")
+    score_selection.choose_side(scored)
 
 
 def _curves(
-    view: View,
+    scored: Scored,
     table: pd.DataFrame,
     choice: Choice,
     points: Mapping[str, metrics.OperatingPoint],
     styles: Mapping[str, Style],
 ) -> None:
     left, right = st.columns(2)
+    view, chosen = scored.view, scored.chosen()
     place = (view.run, view.epoch, view.layer)
     rocs, precisions = [], []
     area = "aupr_in" if choice.positive == "ID" else "aupr_out"
@@ -206,19 +185,39 @@ def _curves(
         for name in choice.sets:
             style = _curve_style(styles[name], position, bool(choice.compared))
             label = f"{detector.label(score)} · {name}" if choice.compared else name
-            point = points[name] if position == 0 else None
-            curve = loaders.roc_curve(*place, score, name)
-            at = None if point is None else (point.fpr, point.tpr)
             auroc, aupr = (_result(table, score, name, each) for each in ("auroc", area))
-            rocs.append(OperatingCurve(label, auroc, curve.x, curve.y, at, style))
-            curve = loaders.precision_recall_curve(*place, score, name, choice.positive.lower())
-            at = None if point is None else _precision_point(point, choice.positive)
-            precisions.append(OperatingCurve(label, aupr, curve.x, curve.y, at, style))
+            for curves, value, positive, curve in (
+                (rocs, auroc, None, loaders.roc_curve(*place, score, name)),
+                (
+                    precisions,
+                    aupr,
+                    choice.positive,
+                    loaders.precision_recall_curve(*place, score, name, choice.positive.lower()),
+                ),
+            ):
+                at, marks = None, ()
+                if position == 0:
+                    at = place_on_curve(points[name], positive)
+                    marks = scored.marks(name, chosen, style, positive)
+                curves.append(OperatingCurve(label, value, curve.x, curve.y, at, style, marks))
+    selected = f"selected ({sum(map(len, chosen.values())):,})" if chosen else None
     with left:
-        components.chart(roc(rocs, shown=view.shown), key="roc", alt="ROC with the threshold")
+        components.chart(
+            roc(rocs, shown=view.shown, selected=selected),
+            key="roc",
+            alt=told.curves("ROC", "AUROC", rocs),
+        )
     with right:
-        figure = precision_recall(precisions, positive=choice.positive, shown=view.shown)
-        components.chart(figure, key="precision", alt="Precision over recall with the threshold")
+        figure = precision_recall(
+            precisions, positive=choice.positive, shown=view.shown, selected=selected
+        )
+        name = f"Precision over recall of {choice.positive}"
+        components.chart(figure, key="precision", alt=told.curves(name, "AUPR", precisions))
+    if chosen:
+        st.caption(
+            "Hollow marks: the selected samples, each where the curve would be cut if its score "
+            "were the threshold."
+        )
 
 
 def _result(table: pd.DataFrame, score: str, name: str, metric: str) -> float:
@@ -234,14 +233,7 @@ def _curve_style(style: Style, position: int, several: bool) -> Style:
     return replace(style, dash=dash)
 
 
-def _precision_point(point: metrics.OperatingPoint, positive: str) -> tuple[float, float] | None:
-    if positive == "ID":
-        return None if point.precision is None else (point.tpr, point.precision)
-    rejected = point.id_rejected + point.ood_rejected
-    return (1 - point.fpr, point.ood_rejected / rejected) if rejected else None
-
-
-def _metrics_table(table: pd.DataFrame, choice: Choice) -> None:
+def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     st.subheader("Without a threshold", anchor=False)
     names = [choice.detector, *choice.compared]
     rows = table[table["detector"].isin(names) & table["set"].isin(choice.sets)]
@@ -265,7 +257,13 @@ def _metrics_table(table: pd.DataFrame, choice: Choice) -> None:
         )
         for name in columns
     }
-    st.dataframe(shown, hide_index=True, column_config=config, alt="Detection metrics")
+    components.table(
+        shown,
+        name="detection",
+        shown=view.shown,
+        config=config,
+        alt="Detection metrics of each detector and OOD set, which depend on no threshold",
+    )
     with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
         for name in columns:
             components.define(DEFINITIONS[name])

@@ -9,7 +9,7 @@ import streamlit as st
 from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
 from ncviz.figures.theme import ood_style
 from ncviz.store import Run
-from ncviz.ui import board_loaders, components, detector, headlines, loaders, shell, tables
+from ncviz.ui import board_loaders, components, detector, headlines, loaders, shell, tables, told
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
 from ncviz.ui.view import View
@@ -66,7 +66,7 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
         detector=detector.label(score) if score else "no detector",
         chosen=view.shown,
     )
-    components.chart(figure, key="trends", alt=f"NC1 and AUROC over epochs of {len(trends)} runs")
+    components.chart(figure, key="trends", alt=told.trends(trends[:MAX_PANELS]))
     unscored = [trend for trend in trends if not trend.auroc and _is_scored(runs[trend.run], trend)]
     if unscored:
         st.caption(
@@ -158,9 +158,7 @@ def _training(view: View) -> None:
         return
     shown = Shown(view.run.name, view.epoch)
     figure = training_curves(history, shown=shown, saved=view.run.epochs)
-    components.chart(
-        figure, key="training", alt=f"Loss and accuracy of {view.run.name} over epochs"
-    )
+    components.chart(figure, key="training", alt=told.training(history, view.run.name))
 
 
 def _run_card(run: Run, view: View, score: str | None) -> None:

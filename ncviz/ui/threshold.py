@@ -13,6 +13,7 @@ from ncviz.thresholds import Costs
 from ncviz.ui import controls
 
 MODES = ("ID", "OOD", "accuracy", "cost", "score")
+WRONG = "On the wrong side"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Samples:
     def judged_on(self) -> np.ndarray:
         """Scores of the other half."""
         return self.scores[~self.calibration]
+
+    def judges(self, *, by_hand: bool) -> np.ndarray:
+        """(N,) bool, the samples that may judge a threshold: all of them one set `by_hand`."""
+        return np.ones(len(self.scores), bool) if by_hand else ~self.calibration
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def confusion(
     points: Mapping[str, metrics.OperatingPoint],
     groups: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Who lands on which side: one row for the ID set, one for each OOD set."""
+    """Who lands on which side, as numbers: one row for the ID set, one for each OOD set."""
     first = next(iter(points.values()))
     rows = [
         _row(f"{id_name} (test)", "ID", first.id_accepted, first.id_rejected, wrong=1 - first.tpr)
@@ -122,12 +127,12 @@ def confusion(
     return pd.DataFrame(rows)
 
 
-def _row(name: str, kind: str, accepted: int, rejected: int, *, wrong: float) -> dict[str, str]:
+def _row(name: str, kind: str, accepted: int, rejected: int, *, wrong: float) -> dict:
     return {
         "Set": name,
         "Kind": kind,
-        "Samples": f"{accepted + rejected:,}",
-        "Accepted as ID": f"{accepted:,}",
-        "Rejected as OOD": f"{rejected:,}",
-        "On the wrong side": f"{100 * wrong:.1f} %",
+        "Samples": accepted + rejected,
+        "Accepted as ID": accepted,
+        "Rejected as OOD": rejected,
+        WRONG: wrong,
     }

@@ -15,7 +15,7 @@ from ncviz.correlation import correlate
 from ncviz.figures import Against, Track, trade_off
 from ncviz.figures.theme import ID_STYLE, Style, ood_style, signed
 from ncviz.store import Run
-from ncviz.ui import components, controls, detector, loaders, shell
+from ncviz.ui import components, controls, detector, loaders, shell, told
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
@@ -196,7 +196,7 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
     components.chart(
         figure,
         key=CHART,
-        alt="NC1 against FPR95, transfer error and entropy over epochs, layers and runs",
+        alt=told.against(panels),
         gestures=Gestures(click=follow),
     )
     st.caption(
@@ -259,7 +259,9 @@ def _last_epochs(
     table = pd.DataFrame(rows)
     for column in table.columns[2:]:
         config.setdefault(column, st.column_config.NumberColumn(format="%.3f"))
-    st.dataframe(table, hide_index=True, column_config=config, alt="Metrics of the last epochs")
+    components.table(
+        table, name="layers", config=config, alt="Metrics of each layer at its run's last epoch"
+    )
     by = f" by {detector.label(score)}" if score else ""
     st.caption(
         f"FPR95{by}: share of an OOD set's images accepted when 95 % of ID test images are. "

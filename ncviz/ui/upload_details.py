@@ -21,7 +21,7 @@ from ncviz.figures import (
 from ncviz.figures.maps import percentiles
 from ncviz.figures.theme import ood_style
 from ncviz.thresholds import Costs
-from ncviz.ui import components, detector, shell, upload_loaders, upload_surroundings
+from ncviz.ui import components, detector, shell, told, upload_loaders, upload_surroundings
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
 from ncviz.ui.view import View
@@ -65,12 +65,14 @@ def _verdict(seen: Seen) -> None:
     original, network, words = st.columns([1, 1, 2], gap="medium")
     width, height = seen.opened.size
     original.image(
-        seen.opened.preview, f"As uploaded, {width:,} x {height:,} pixels", alt="The upload"
+        seen.opened.preview,
+        f"As uploaded, {width:,} x {height:,} pixels",
+        alt=f"The image {seen.name} as it was uploaded",
     )
     network.image(
         _enlarged(seen.sight.pixels),
         f"As the network sees it, {len(seen.sight.pixels)} x {len(seen.sight.pixels)} pixels",
-        alt="What the network sees of it",
+        alt=f"{seen.name} scaled and cut to what the network sees",
     )
     with words:
         _say_verdict(seen)
@@ -115,11 +117,12 @@ def _top_classes(seen: Seen) -> None:
         }
     )
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
-        column_config={"Probability": bar},
-        alt="The most probable classes",
+        name="upload-classes",
+        shown=seen.view.shown,
+        config={"Probability": bar},
+        alt="The most probable classes and their probabilities",
     )
 
 
@@ -138,14 +141,14 @@ def _scores(seen: Seen) -> None:
         shown=view.shown,
     )
     mark_image(figure, main.score, known=main.known)
-    components.chart(
-        figure, key="upload_scores", alt="The image's score among those of ID and OOD samples"
-    )
+    known = {f"{view.run.id_set} test (ID)": reference.known[main.detector]}
+    words = told.distributions(detector.label(main.detector), known | unknown, main.threshold, {})
+    components.chart(figure, key="upload_scores", alt=f"{words} The image scores {main.score:.4g}.")
     strips = [_strip(seen, verdict) for verdict in seen.verdicts.values()]
     components.chart(
         score_strips(strips, title="What every detector says", shown=view.shown),
         key="upload_strips",
-        alt="The image's place among ID samples by every detector",
+        alt=told.strips(strips),
     )
     with st.expander("Every detector in numbers"):
         _detectors_table(seen)
@@ -182,7 +185,13 @@ def _detectors_table(seen: Seen) -> None:
         "Score": digits,
         "Operating point": digits,
     }
-    st.dataframe(table, hide_index=True, column_config=config, alt="Every detector in numbers")
+    components.table(
+        table,
+        name="upload-detectors",
+        shown=seen.view.shown,
+        config=config,
+        alt="Verdict, p-value, score and operating point of every detector",
+    )
 
 
 def _through_training(seen: Seen) -> None:
@@ -203,7 +212,7 @@ def _through_training(seen: Seen) -> None:
     figure = verdict_over_epochs(
         moments, detector=detector.label(seen.main.detector), shown=view.shown
     )
-    components.chart(figure, key="upload_training_chart", alt="p-value and class over epochs")
+    components.chart(figure, key="upload_training_chart", alt=told.moments(moments))
     st.caption(
         "Each epoch has its own operating point, set by the same rule on its own scores. Saved "
         "epochs without weights cannot be asked."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from ncviz.embedding import place
+from ncviz.embedding import Place, place
 from ncviz.figures import placed_on_map
 from ncviz.figures.maps import KINDS
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
@@ -104,7 +104,7 @@ def place_on_map(seen: Seen) -> None:
         kind=kind,
         shown=view.shown,
     )
-    components.chart(figure, key="upload_place", alt="The image among the mapped samples")
+    components.chart(figure, key="upload_place", alt=_told(view, series, found, kind))
     st.caption(_how_placed(found.spread, len(found.neighbours)))
 
 
@@ -117,6 +117,18 @@ def _mapped_features(seen: Seen, series: loaders.MapSeries) -> np.ndarray:
     return gallery.features[
         np.array([first[name] for name in series.set_names])[series.sets] + series.positions
     ]
+
+
+def _told(view: View, series: loaders.MapSeries, found: Place, kind: str) -> str:
+    """The map in words: of which sets the neighbours are that the image lies between."""
+    near = np.bincount(series.sets[found.neighbours], minlength=len(series.set_names))
+    parts = [
+        f"{count} of {name}" for name, count in zip(series.set_names, near, strict=True) if count
+    ]
+    return (
+        f"{kind} of {len(series.sets):,} samples of {view.run.name}, the image among them at "
+        f"({found.point[0]:.3g}, {found.point[1]:.3g}), between {', '.join(parts)}."
+    )
 
 
 def _how_placed(spread: float, count: int) -> str:

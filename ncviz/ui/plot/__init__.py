@@ -78,7 +78,7 @@ def _message(figure: go.Figure, *, key: str, alt: str, save_as: str, gestures: G
     about = {
         "plotly": frontend.PLOTLY,
         "alt": alt,
-        "file": f"ncviz-{key}",
+        "file": _file(figure, key),
         "format": save_as,
         "gestures": gestures.names,
         "place": _place(figure),
@@ -90,6 +90,13 @@ def _message(figure: go.Figure, *, key: str, alt: str, save_as: str, gestures: G
 def figure_of(message: bytes) -> dict[str, Any]:
     """The figure in what `plot` sends to the browser."""
     return json.loads(message.split(b"\n", 1)[1])
+
+
+def _file(figure: go.Figure, key: str) -> str:
+    """What the chart is saved as: its own name, then the run, epoch and layer that it shows."""
+    shown = re.search(r"\S+ · epoch \d+( · layer \S+)?", str(figure.layout.title.subtitle.text))
+    parts = ("ncviz", key.strip("_"), *([shown[0]] if shown else ()))
+    return re.sub(r"[^\w.]+", "-", "-".join(parts)).strip("-")
 
 
 def _place(figure: go.Figure) -> str:

@@ -59,14 +59,14 @@ class Chart {
     this.figure = text.slice(end + 1);
     this.root.style.minHeight = `${this.about.height ?? 450}px`;
     this.plot.setAttribute("aria-label", this.about.alt);
-    const kind = this.about.format.toUpperCase();
-    this.button.title = `Save as ${kind}`;
-    this.button.setAttribute("aria-label", `Save this chart as ${kind}`);
+    this.nameButton();
     if (same && this.drawn) return;
     const turn = ++this.turn;
     const Plotly = await library(this.about.plotly);
     if (turn !== this.turn || !this.root.isConnected) return; // something newer has come
     const { data: traces, layout } = JSON.parse(this.figure);
+    this.title = plain(layout.title.text);
+    this.nameButton();
     layout.uirevision = this.about.place;
     layout.autosize = true;
     if (this.about.gestures.includes("span")) {
@@ -74,6 +74,7 @@ class Chart {
     } else if (this.about.gestures.includes("lasso")) {
       layout.dragmode = "lasso";
     }
+    this.ranges = rangesOf(layout);
     await this.draw(Plotly, traces, layout);
     if (!this.drawn) this.listen();
     this.drawn = true;
@@ -104,11 +105,23 @@ class Chart {
     await Plotly.react(this.plot, traces, layout, this.config());
   }
 
+  nameButton() {
+    const words = `Save as ${this.about.format.toUpperCase()}`;
+    this.button.title = words;
+    this.button.setAttribute("aria-label", this.title ? `${words}: ${this.title}` : words);
+  }
+
   config() {
-    const unused = ["select2d", "lasso2d", "autoScale2d", "toImage"];
-    if (this.about.gestures.includes("span")) unused.shift();
-    if (this.about.gestures.includes("lasso")) unused.splice(1, 1);
-    return { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: unused };
+    const drags = { span: "select2d", lasso: "lasso2d" };
+    const { gestures } = this.about;
+    const unused = Object.keys(drags).filter((name) => !gestures.includes(name));
+    return {
+      displaylogo: false,
+      showSendToCloud: false,
+      modeBarButtonsToRemove: ["autoScale2d", "toImage", ...unused.map((name) => drags[name])],
+      // Named, for Plotly offers them where there are single points alone, and a span takes none.
+      modeBarButtonsToAdd: Object.keys(drags).filter((name) => gestures.includes(name)).map((name) => drags[name]),
+    };
   }
 
   listen() {
@@ -121,18 +134,22 @@ class Chart {
     this.plot.on("plotly_selected", (event) => {
       if (event) this.tellSelected(event);
     });
+    // Where a drag selects, Plotly's double click forgets a selection and leaves a zoom.
+    this.plot.on("plotly_deselect", () => {
+      if (this.about.gestures.includes("span")) globalThis.Plotly.relayout(this.plot, this.ranges);
+    });
   }
 
   tellSelected({ points = [], range, lassoPoints }) {
     const axis = range && Object.keys(range).find((name) => name.startsWith("x"));
     if (axis && !lassoPoints && this.about.gestures.includes("span")) {
       this.tell({ kind: "span", span: range[axis] });
-      Plotly.relayout(this.plot, { selections: [] });
+      globalThis.Plotly.relayout(this.plot, { selections: [] });
     } else if (this.about.gestures.includes("lasso")) {
       const found = {};
       for (const { curveNumber, pointIndex } of points) (found[curveNumber] ??= []).push(pointIndex);
       this.tell({ kind: "lasso", points: found });
-      Plotly.relayout(this.plot, { selections: [] });
+      globalThis.Plotly.relayout(this.plot, { selections: [] });
     }
   }
 
@@ -146,7 +163,7 @@ class Chart {
     const { data, layout } = JSON.parse(this.figure);
     layout.paper_bgcolor = getComputedStyle(this.root).getPropertyValue("--st-background-color");
     if (format === "html") {
-      download(`${file}.html`, page(file, data, layout));
+      download(`${file}.html`, page(data, layout));
       return;
     }
     const { clientWidth: width, clientHeight: height } = this.plot;
@@ -156,17 +173,35 @@ class Chart {
 }
 
 // One file that draws the chart anywhere, without a network.
-function page(title, data, layout) {
+function page(data, layout) {
   const inside = (text) => text.replace(/<\/(script)/gi, "<\\/$1");
   const figure = JSON.stringify({ data, layout }).replace(/</g, "\\u003c");
+  const name = plain(layout.title.text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
   return [
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">",
-    `<title>${title}</title>\n<div id="chart"></div>`,
+    `<title>${name}</title>`,
+    `<style>body { margin: 16px; background: ${layout.paper_bgcolor}; }</style>`,
+    '<div id="chart"></div>',
     `<script>${inside(shared.source)}</script>`,
     `<script>const figure = ${figure};`,
     'Plotly.newPlot("chart", figure.data, figure.layout, ',
     "{ displaylogo: false, showSendToCloud: false, responsive: true });</script>\n</html>\n",
   ].join("\n");
+}
+
+// The range of each axis as it was drawn first; null: as far as what is on it reaches.
+function rangesOf(layout) {
+  const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
+  return Object.fromEntries(
+    axes.map((name) =>
+      layout[name].range ? [`${name}.range`, [...layout[name].range]] : [`${name}.autorange`, true],
+    ),
+  );
+}
+
+// A title as text: Plotly reads some HTML in it.
+function plain(title) {
+  return new DOMParser().parseFromString(title ?? "", "text/html").body.textContent;
 }
 
 function download(name, text) {
