@@ -219,8 +219,10 @@ def _marks(marked: Collection[int], order: Order) -> list[dict]:
     cells = sorted({order.cell_of(label) for label in marked})
     half = _MARK / 2 * order.cells
     path = "".join(f"M1.01,{cell}L1.045,{cell - half}L1.045,{cell + half}Z" for cell in cells)
+    # Where neighbours overlap, plotly would leave a hole.
+    look = {"fillcolor": MARK_COLOUR, "fillrule": "nonzero", "line": {"width": 0}}
     return [
-        _path(path, at, xref=f"x{grid.suffix(at)} domain", fillcolor=MARK_COLOUR, line={"width": 0})
+        _path(path, at, **look) | {"xref": f"x{grid.suffix(at)} domain"}
         for at in range(len(_TITLES))
         if cells
     ]

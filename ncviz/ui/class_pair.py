@@ -206,9 +206,9 @@ def _offer_samples(view: View, pair: Pair, found: gram_loaders.Predictions) -> N
         )
     of_both, cached = len(offers[0][2]) + len(offers[1][2]), len(found.labels)
     st.caption(
-        f"Extraction caches a part of the test set, the same at every epoch: {of_both:,} samples "
-        f"of these two classes among {cached:,} of all. With few samples of a class one more "
-        "mistake moves its line by a step. Predictions are the network's, whichever layer is shown."
+        f"The run has cached {cached:,} test samples, the same at every epoch, {of_both:,} of them "
+        "of these two classes. With few samples of a class one more mistake moves its line by a "
+        "step. Predictions are the network's, whichever layer is shown."
     )
 
 

@@ -108,7 +108,9 @@ def _heatmaps(
         alt="Cosines of class means, those of the ETF, and their difference",
         gestures=Gestures(click=follow),
     )
-    notes = ["Frames mark the two classes chosen above."] if pair else []
+    notes = ["Point at a cell for its classes."]
+    if pair:
+        notes.append("Frames mark the two classes chosen above.")
     if order.per_cell > 1:
         notes.append(
             f"A cell is the average over {order.per_cell} × {order.per_cell} neighbouring classes, "
@@ -119,8 +121,7 @@ def _heatmaps(
         notes.append(
             f"Green triangles mark the class{'es' * (len(marked) > 1)} of the selected samples."
         )
-    if notes:
-        st.caption(" ".join(notes))
+    st.caption(" ".join(notes))
 
 
 def _limit(view: View, colours: str) -> float:
