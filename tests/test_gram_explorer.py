@@ -327,7 +327,20 @@ def test_an_epoch_without_test_samples_is_left_out_of_the_confusion(open_app, tm
         path.unlink()
     app = healthy(open_app(tmp_path, COLLAPSE, epoch="4"))
     assert len(charts(app)[TAKEN]["data"][0]["text"]) == 2
-    assert "the network takes" not in said(app)
+    assert "the network takes 1" not in said(app)
+    assert "at this epoch needs its predictions on test samples" in said(app)
+
+
+def test_a_damaged_epoch_leaves_the_others_to_be_explored(open_app, tmp_path):
+    run = make_run(tmp_path, "hurt", results=False)
+    for pattern in ("statistics*", "features/*/test*"):
+        for path in run.path.glob(f"epochs/0004/{pattern}"):
+            path.write_bytes(b"not what the name says")
+    app = healthy(open_app(tmp_path, COLLAPSE, order="cluster", colours="fit"))
+    assert len(charts(app)[TAKEN]["data"][0]["text"]) == 2
+    app = open_app(tmp_path, COLLAPSE, epoch="4")
+    assert not app.exception
+    assert "Delete statistics" in app.error[0].value
 
 
 def test_one_epoch_is_enough(open_app, tmp_path):

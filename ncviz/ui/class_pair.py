@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from ncviz.errors import MissingDataError, UnknownNameError
+from ncviz.errors import MissingDataError, NcvizError
 from ncviz.figures import Shown, TakenFor, distinct, pair_confusion, pair_cosines
 from ncviz.figures.theme import signed
 from ncviz.store import Run
@@ -72,14 +72,14 @@ def show(view: View, pair: Pair) -> None:
     found = gram_loaders.predictions_over_epochs(view.run)
     if view.epoch in found:
         st.markdown(confusion_in_words(found[view.epoch], pair))
+    else:
+        _explain_no_predictions(view)
     left, right = st.columns(2, gap="medium")
     with left, shell.readable_errors():
         _cosines(view, pair)
-    with right, shell.readable_errors():
-        if found:
+    if found:
+        with right, shell.readable_errors():
             _confusion(view, pair, found)
-        else:
-            _explain_no_predictions(view)
     if view.epoch in found:
         _offer_samples(view, pair, found[view.epoch])
 
@@ -179,10 +179,10 @@ def _confusion(view: View, pair: Pair, found: dict[int, gram_loaders.Predictions
 def _explain_no_predictions(view: View) -> None:
     try:
         gram_loaders.predictions(view.run, view.epoch)
-    except (MissingDataError, UnknownNameError) as error:
+    except NcvizError as error:
         components.empty_state(
-            "What the network takes the classes for needs its predictions on test samples. "
-            f"{plain(error)}"
+            "What the network takes the two classes for at this epoch needs its predictions on "
+            f"test samples. {plain(error)}"
         )
 
 

@@ -235,4 +235,6 @@ def distributions(view: View, drawing: Drawing) -> None:
             weights=geometry.weights,
         )
         components.chart(figure, key="lengths", alt="Lengths of class means and of the head's rows")
-    st.caption("In a simplex ETF every pair has the same cosine, and all class means are equally long.")
+    st.caption(
+        "In a simplex ETF all pairs have the same cosine, and all class means the same length."
+    )

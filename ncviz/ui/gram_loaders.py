@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncviz import collapse, metrics
-from ncviz.errors import InvalidArrayError, MissingDataError, UnknownNameError
+from ncviz.errors import MissingDataError, NcvizError
 from ncviz.figures import Order, PairCosines
 from ncviz.store import Run
 from ncviz.ui.loaders import geometry, kept
@@ -45,8 +45,8 @@ def cosines(run: Run, layer: str) -> Cosines:
     for number in run.epochs:
         try:
             pairs.append(geometry(run, number, layer).gram[above].astype(np.float32))
-        except (MissingDataError, UnknownNameError, InvalidArrayError):
-            continue  # a stage that was not extracted there, or a dead layer
+        except NcvizError:
+            continue  # a stage that is not there, a dead layer, a damaged file: told at that epoch
         epochs.append(number)
     if not epochs:
         raise MissingDataError(
@@ -116,7 +116,7 @@ def known_labels(run: Run) -> np.ndarray:
     """(N,) class of each cached ID test sample; empty where they are not cached."""
     try:
         labels = run.epoch(run.epochs[-1]).features("test", run.layers[-1]).labels
-    except (MissingDataError, UnknownNameError):
+    except NcvizError:
         labels = None
     return np.zeros(0, np.int64) if labels is None else labels
 
@@ -140,11 +140,11 @@ def predictions(run: Run, epoch: int) -> Predictions:
 
 
 def predictions_over_epochs(run: Run) -> dict[int, Predictions]:
-    """What the network takes them for, by epoch; epochs without test samples are left out."""
+    """What the network takes them for, by epoch; epochs where this is not known are left out."""
     found = {}
     for number in run.epochs:
         try:
             found[number] = predictions(run, number)
-        except (MissingDataError, UnknownNameError):
+        except NcvizError:
             continue
     return found
