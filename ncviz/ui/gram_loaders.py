@@ -44,7 +44,8 @@ def cosines(run: Run, layer: str) -> Cosines:
     epochs, pairs = [], []
     for number in run.epochs:
         try:
-            pairs.append(geometry(run, number, layer).gram[above].astype(np.float32))
+            gram = collapse.gram(run.epoch(number).statistics(layer))
+            pairs.append(gram[above].astype(np.float32))
         except NcvizError:
             continue  # a stage that is not there, a dead layer, a damaged file: told at that epoch
         epochs.append(number)
@@ -121,7 +122,6 @@ def known_labels(run: Run) -> np.ndarray:
     return np.zeros(0, np.int64) if labels is None else labels
 
 
-@kept
 def predictions(run: Run, epoch: int) -> Predictions:
     """What the network takes the cached ID test samples for.
 
@@ -139,8 +139,12 @@ def predictions(run: Run, epoch: int) -> Predictions:
     return Predictions(samples.labels, predicted, confusion.astype(np.int32))
 
 
+@kept
 def predictions_over_epochs(run: Run) -> dict[int, Predictions]:
-    """What the network takes them for, by epoch; epochs where this is not known are left out."""
+    """What the network takes them for, by epoch; epochs where this is not known are left out.
+
+    Kept as one: a long run would push its own epochs out of the cache.
+    """
     found = {}
     for number in run.epochs:
         try:
