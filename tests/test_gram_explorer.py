@@ -269,7 +269,7 @@ def test_epochs_without_a_layer_are_left_out_of_its_course(open_app, tmp_path):
     assert gram_loaders.cosines(run, "stage1").epochs.tolist() == [9]
     app = healthy(open_app(tmp_path, COLLAPSE, layer="stage1", order="cluster"))
     titles = [each["text"] for each in charts(app)[CLOSE]["layout"]["annotations"]]
-    assert titles == ["encoder", "stage1"]
+    assert titles == ["stage1", "encoder"]
     with pytest.raises(MissingDataError, match=r"stage2.*extract\.py"):
         gram_loaders.cosines(run, "stage2")
 

@@ -127,12 +127,17 @@ def confusion_in_words(found: gram_loaders.Predictions, pair: Pair) -> str:
     return " ".join(sentences)
 
 
+def _layers(view: View) -> list[str]:
+    """The chosen layer and one more, if there is one; those farther from the head first."""
+    layers = view.run.layers
+    chosen = list(dict.fromkeys((view.layer, layers[-1], *layers)))[:2]
+    return sorted(chosen, key=lambda layer: layers.index(layer) if layer in layers else -1)
+
+
 def _cosines(view: View, pair: Pair) -> None:
-    layers = list(view.run.layers)
-    layers += [] if view.layer in layers else [view.layer]
     classes = len(view.run.classes)
     panels = []
-    for layer in layers:
+    for layer in _layers(view):
         try:
             course = gram_loaders.cosines(view.run, layer)
         except MissingDataError:
