@@ -59,7 +59,7 @@ def test_a_deep_link_opens_definitions(fresh_app, reader):
     wait_for_address(tab, find="k-th nearest")
 
 
-@pytest.mark.parametrize(("path", "charts"), [("/Neural_collapse", 9), ("/OOD_scores", 3)])
+@pytest.mark.parametrize(("path", "charts"), [("/Neural_collapse", 4), ("/OOD_scores", 3)])
 def test_arrow_keys_step_through_the_epochs_and_change_every_chart(app, reader, path, charts):
     tab = reader(f"{app}{path}?run=digits")
     last = charts_show(tab, "epoch 6 ", charts)
@@ -234,7 +234,7 @@ def test_a_card_of_the_overview_opens_its_run_on_another_page(app, reader):
 
 
 def test_further_definitions_are_drawn_when_asked_for(app, reader):
-    tab = reader(f"{app}/Neural_collapse?run=cats&group=NC2")
+    tab = reader(f"{app}/Neural_collapse?run=cats&details=Every+definition&group=NC2")
     closed = charts_show(tab, "cats · epoch 9", 9)
     tab.get_by_text("further definitions of NC2").click()
     assert len(charts_show(tab, "cats · epoch 9", len(closed) + 5)) > len(closed) + 5

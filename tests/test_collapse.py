@@ -377,6 +377,26 @@ def test_worst_pairs_are_those_farthest_from_the_simplex_either_way():
     assert len(collapse.worst_pairs(gram, 100)) == 15
 
 
+def test_the_farthest_pair_between_two_groups_is_found_by_trying_all():
+    random = np.random.default_rng(3)
+    gram = random.uniform(-1, 1, (7, 7))
+    gram = (gram + gram.T) / 2
+    np.fill_diagonal(gram, 1.0)
+    for first, second in [([0, 1], [4, 5, 6]), ([2, 3], [2, 3]), ([5], [1]), ([4], [4, 0])]:
+        tried = [(abs(gram[a, b] + 1 / 6), a, b) for a in first for b in second if a != b]
+        pair = collapse.farthest_between(gram, np.array(first), np.array(second))
+        assert gram[pair.first, pair.second] == pair.cosine
+        assert abs(pair.excess) == pytest.approx(max(tried)[0])
+        assert pair.first in first
+        assert pair.second in second
+        assert pair.first != pair.second
+    alone = collapse.farthest_between(gram, np.array([3]), np.array([3]))
+    assert alone.first == 3
+    others = [abs(gram[3, other] + 1 / 6) for other in range(7) if other != 3]
+    assert abs(alone.excess) == pytest.approx(max(others))
+    assert collapse.farthest_between(np.eye(2), np.array([1]), np.array([1]))[:2] == (1, 0)
+
+
 def test_the_glossary_covers_every_metric_and_nothing_else():
     found = {
         field.name

@@ -213,7 +213,10 @@ def test_heatmaps_reorder_rows_and_columns_alike_and_part_groups():
     gram, figure = gram_figure(3, order, limit=0.25)
     np.testing.assert_allclose(figure.data[0].z, gram[np.ix_(rows, rows)], rtol=1e-6)
     assert list(figure.data[0].x) == ["class 2", "class 0", "class 1"]
-    assert {shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1} == {0.5}
+    assert [shape.path for shape in figure.layout.shapes] == 3 * [
+        "M0.5,-0.5L0.5,2.5M-0.5,0.5L2.5,0.5"
+    ]
+    assert [shape.yref for shape in figure.layout.shapes] == ["y", "y2", "y3"]
     assert figure.layout.coloraxis.cmax == 0.25
 
 

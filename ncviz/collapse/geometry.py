@@ -115,3 +115,22 @@ def worst_pairs(gram: np.ndarray, k: int) -> list[ClassPair]:
     return [
         ClassPair(int(first[p]), int(second[p]), float(cosines[p]), float(excess[p])) for p in order
     ]
+
+
+def farthest_between(gram: np.ndarray, first: np.ndarray, second: np.ndarray) -> ClassPair:
+    """The pair of a class in `first` and another in `second` that is farthest from -1/(C-1).
+
+    Of a class with itself, which makes no pair, the one with whichever other class.
+
+    Parameters
+    ----------
+    gram : (C, C) cosines between class means
+    first, second : (A,), (B,) classes, one or more of each
+    """
+    if len(np.union1d(first, second)) == 1:
+        second = np.arange(len(gram))
+    excess = gram[np.ix_(first, second)] + 1.0 / (len(gram) - 1)
+    distance = np.where(np.equal.outer(first, second), -1.0, np.abs(excess))
+    row, column = np.unravel_index(np.argmax(distance), distance.shape)
+    one, other = int(first[row]), int(second[column])
+    return ClassPair(one, other, float(gram[one, other]), float(excess[row, column]))

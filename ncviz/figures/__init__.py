@@ -7,7 +7,9 @@ from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.names import distinct
 from ncviz.figures.near_far import Family, near_against_far
+from ncviz.figures.pair import PairCosines, TakenFor, pair_confusion, pair_cosines
 from ncviz.figures.placed import placed_on_map
 from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
@@ -31,12 +33,14 @@ __all__ = [
     "Moment",
     "OperatingCurve",
     "Order",
+    "PairCosines",
     "Panel",
     "Reliable",
     "RunTrend",
     "Series",
     "Shown",
     "Strip",
+    "TakenFor",
     "Track",
     "against_temperature",
     "bands_over_epochs",
@@ -45,12 +49,15 @@ __all__ = [
     "collapse_and_auroc",
     "cosine_histogram",
     "differences",
+    "distinct",
     "gram_heatmaps",
     "leaderboard",
     "mark_image",
     "mark_sample",
     "near_against_far",
     "over_epochs",
+    "pair_confusion",
+    "pair_cosines",
     "placed_on_map",
     "precision_recall",
     "reliability_diagram",

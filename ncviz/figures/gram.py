@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.names import categories, distinct
+
+MOST_CELLS = 200
+"""Cells along a side; more classes are drawn as blocks of neighbours, or the page grows heavy."""
+MARK_COLOUR = theme.GREEN
 
 _TITLES = ("Cosines of class means", "Ideal: simplex ETF", "Difference")
 # Cells fill the width there is instead of staying square: readers have 800 to 1500 pixels.
 _SIDE = 290
+# An outline around a cell of three pixels would hide it: this share of the side at least.
+_OUTLINE = 0.028
+_MARK = 0.028
+_LONGEST = 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,38 @@ class Order:
     rows: np.ndarray
     groups: tuple[str, ...] | None = None
 
+    @property
+    def per_cell(self) -> int:
+        """Classes along the side of one cell: 1 as long as they are few."""
+        return -(-len(self.rows) // MOST_CELLS)
+
+    @property
+    def cells(self) -> int:
+        """Cells along the side of a heatmap."""
+        return -(-len(self.rows) // self.per_cell)
+
+    def classes(self, cell: int) -> np.ndarray:
+        """The classes of the row, or column, at position `cell`."""
+        return self.rows[cell * self.per_cell : (cell + 1) * self.per_cell]
+
+    def cell_of(self, label: int) -> int:
+        """The row, or column, that a class is in."""
+        return int(np.flatnonzero(self.rows == label)[0]) // self.per_cell
+
+    def averaged(self, matrix: np.ndarray) -> np.ndarray:
+        """(C, C) `matrix` of the classes as (cells, cells): the mean over each cell's classes."""
+        drawn = matrix[np.ix_(self.rows, self.rows)]
+        if self.per_cell == 1:
+            return drawn
+        starts = np.arange(0, len(drawn), self.per_cell)
+        sums = np.add.reduceat(np.add.reduceat(drawn, starts, axis=0), starts, axis=1)
+        sizes = np.diff([*starts, len(drawn)])
+        return sums / np.outer(sizes, sizes)
+
+    def position(self, place: float) -> float:
+        """Where on the axis the class at `place` of the order is; halves lie between classes."""
+        return (place + 0.5) / self.per_cell - 0.5
+
 
 def gram_heatmaps(
     gram: np.ndarray,
@@ -38,6 +79,9 @@ def gram_heatmaps(
     order: Order,
     shown: theme.Shown,
     limit: float = 1.0,
+    superclasses: Sequence[str] | None = None,
+    pair: tuple[int, int] | None = None,
+    marked: Collection[int] = (),
 ) -> go.Figure:
     """Three heatmaps on one zero-centred diverging scale from -limit to +limit.
 
@@ -47,28 +91,38 @@ def gram_heatmaps(
     names : (C,) class names
     order : how rows and columns are drawn
     limit : end of the colour scale; values beyond it take the end's colour
+    superclasses : (C,) told beside a class's name when a reader points at a cell
+    pair : two classes whose cells are outlined
+    marked : classes whose rows have a mark at their right end
     """
-    labels = _distinct([names[at] for at in order.rows])
+    labels = _labels(distinct(names), order)
+    told = labels
+    if superclasses is not None and order.per_cell == 1:
+        told = [
+            f"{label} ({theme.text(superclasses[at])})"
+            for label, at in zip(labels, order.rows, strict=True)
+        ]
     traces, axes = [], {}
     for at, domain in enumerate(grid.spans([1, 1, 1], gap=0.03)):
         matrix = (gram, ideal, gram - ideal)[at]
         trace = go.Heatmap(
-            z=theme.float32(matrix[np.ix_(order.rows, order.rows)]),
-            x=labels,
-            y=labels,
+            z=theme.float32(order.averaged(matrix)),
+            x=told,
+            y=told,
             xaxis=f"x{grid.suffix(at)}",
             yaxis=f"y{grid.suffix(at)}",
             coloraxis="coloraxis",
             hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
         )
         traces.append(trace)
+        shared = {"type": "category", "showgrid": False}
         axes |= grid.axes(
             at,
-            {"domain": domain, "showgrid": False, **_ticks(labels, order, slanted=True)},
+            {**shared, "domain": domain, **_ticks(labels, order, slanted=True)},
             {
+                **shared,
                 "autorange": "reversed",
                 "showticklabels": at == 0,
-                "showgrid": False,
                 **_ticks(labels, order),
             },
         )
@@ -77,7 +131,7 @@ def gram_heatmaps(
         shown,
         height=_SIDE + 136,
         legend_rows=0,
-        shapes=_group_borders(order),
+        shapes=[*_group_borders(order), *_outlines(pair, order), *_marks(marked, order)],
         annotations=[grid.heading(title, at) for at, title in enumerate(_TITLES)],
         coloraxis={
             "cmin": -limit,
@@ -90,14 +144,14 @@ def gram_heatmaps(
     return go.Figure(traces, layout | {"margin": {"t": 100, "b": 36, "l": 60, "r": 16}})
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Names as literal text, with a number where one repeats: plotly would merge equal ones."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(theme.text(name) + (f" ({seen[name]})" if seen[name] > 1 else ""))
-    return distinct
+def _labels(names: Sequence[str], order: Order) -> list[str]:
+    """What each row is called: its class, or the first and last of its classes."""
+    found = []
+    for cell in range(order.cells):
+        classes = order.classes(cell)
+        ends = [names[classes[0]], names[classes[-1]]] if len(classes) > 1 else [names[classes[0]]]
+        found.append(" … ".join(ends))
+    return categories(found)
 
 
 def _ticks(labels: list[str], order: Order, *, slanted: bool = False) -> dict:
@@ -105,13 +159,20 @@ def _ticks(labels: list[str], order: Order, *, slanted: bool = False) -> dict:
         at, shown = list(range(len(labels))), labels
     elif order.groups and not slanted:
         starts = _group_starts(order.groups)
-        ends = [*starts[1:], len(labels)]
-        at = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
-        shown = [theme.text(order.groups[start]) for start in starts]
+        ends = [*starts[1:], len(order.rows)]
+        at = [
+            order.position((start + end - 1) / 2) for start, end in zip(starts, ends, strict=True)
+        ]
+        shown = [theme.text(_shortened(order.groups[start])) for start in starts]
     else:
         at, shown = [], []
     angle = {"tickangle": -45} if slanted and any(len(label) > 2 for label in shown) else {}
     return {"tickmode": "array", "tickvals": at, "ticktext": shown, "ticks": "", **angle}
+
+
+def _shortened(name: str) -> str:
+    """Long names leave no room for the heatmaps beside them; pointing at a cell tells all of it."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip()}…"
 
 
 def _group_starts(groups: Sequence[str]) -> list[int]:
@@ -119,12 +180,54 @@ def _group_starts(groups: Sequence[str]) -> list[int]:
 
 
 def _group_borders(order: Order) -> list[dict]:
+    """All lines of a heatmap as one path: a hundred shapes would be felt at every step."""
     if not order.groups:
         return []
-    thin = {"width": 0.5, "color": "rgba(122,127,135,0.4)"}
+    ends = (-0.5, order.cells - 0.5)
+    at = [order.position(start - 0.5) for start in _group_starts(order.groups)[1:]]
+    lines = [f"M{place},{ends[0]}L{place},{ends[1]}" for place in at]
+    lines += [f"M{ends[0]},{place}L{ends[1]},{place}" for place in at]
+    line = {"width": 0.5, "color": "rgba(122,127,135,0.55)"}
+    return [_path("".join(lines), panel, line=line) for panel in range(len(_TITLES)) if lines]
+
+
+def _outlines(pair: tuple[int, int] | None, order: Order) -> list[dict]:
+    """A frame around the cell of (first, second), and of (second, first), in each heatmap."""
+    if pair is None:
+        return []
+    first, second = map(order.cell_of, pair)
+    half = max(0.5, _OUTLINE / 2 * order.cells)
+    cells = {(first, second), (second, first)}
     return [
-        line(start - 0.5, at, **thin)
-        for start in _group_starts(order.groups)[1:]
+        {
+            "type": "rect",
+            "xref": f"x{grid.suffix(at)}",
+            "yref": f"y{grid.suffix(at)}",
+            "x0": column - half,
+            "x1": column + half,
+            "y0": row - half,
+            "y1": row + half,
+            "line": {"width": 2},
+        }
         for at in range(len(_TITLES))
-        for line in (grid.upright, grid.level)
+        for row, column in sorted(cells)
     ]
+
+
+def _marks(marked: Collection[int], order: Order) -> list[dict]:
+    """A small triangle at the right end of each marked row, in the gap between the heatmaps."""
+    cells = sorted({order.cell_of(label) for label in marked})
+    half = _MARK / 2 * order.cells
+    path = "".join(f"M1.01,{cell}L1.045,{cell - half}L1.045,{cell + half}Z" for cell in cells)
+    # Where neighbours overlap, plotly would leave a hole.
+    look = {"fillcolor": MARK_COLOUR, "fillrule": "nonzero", "line": {"width": 0}}
+    return [
+        _path(path, at, **look) | {"xref": f"x{grid.suffix(at)} domain"}
+        for at in range(len(_TITLES))
+        if cells
+    ]
+
+
+def _path(path: str, at: int, **more) -> dict:
+    end = grid.suffix(at)
+    return {"type": "path", "path": path, "xref": f"x{end}", "yref": f"y{end}", **more}

@@ -12,6 +12,7 @@ from ncviz.metrics.calibration import (
     reliability,
 )
 from ncviz.metrics.comparison import PairedTest, auroc_variance, delong, ranks, unpaired
+from ncviz.metrics.confusion import confusion_matrix
 from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
@@ -31,6 +32,7 @@ __all__ = [
     "Reliability",
     "auroc_variance",
     "bootstrap",
+    "confusion_matrix",
     "cross_fitted_temperatures",
     "delong",
     "detection_metrics",

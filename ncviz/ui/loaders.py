@@ -15,7 +15,6 @@ import streamlit as st
 
 from ncviz import collapse, metrics, thresholds
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
-from ncviz.figures import Order
 from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
 from ncviz.store import Epoch, Listing, Run, list_runs
 from ncviz.ui import tables
@@ -138,17 +137,21 @@ class Geometry:
 
     Attributes
     ----------
-    gram, ideal : (C, C) cosines of the centred class means, and of the simplex ETF
+    gram : (C, C) cosines of the centred class means
     means : (C,) lengths of the centred class means
     weights : (C,) lengths of the head's rows, or None where the layer has no head
     samples : number of training samples behind the class means
     """
 
     gram: np.ndarray
-    ideal: np.ndarray
     means: np.ndarray
     weights: np.ndarray | None
     samples: int
+
+    @property
+    def ideal(self) -> np.ndarray:
+        """(C, C) cosines of the simplex ETF."""
+        return collapse.ideal_gram(len(self.gram))
 
 
 @kept
@@ -162,24 +165,10 @@ def geometry(run: Run, epoch: int, layer: str) -> Geometry:
     gram = collapse.gram(statistics)
     return Geometry(
         gram=_read_only(gram),
-        ideal=_read_only(collapse.ideal_gram(len(gram))),
         means=_read_only(collapse.class_mean_norms(statistics)),
         weights=weights,
         samples=statistics.samples,
     )
-
-
-@kept
-def class_order(run: Run, epoch: int, layer: str, kind: str) -> Order:
-    """Classes by ``"name"``, by ``"cluster"`` or by ``"superclass"``."""
-    if kind == "cluster":
-        return Order(collapse.cluster_order(geometry(run, epoch, layer).gram))
-    names = np.array(run.classes)
-    if kind == "superclass" and run.superclasses:
-        groups = np.array(run.superclasses)
-        rows = np.lexsort((names, groups))
-        return Order(rows, tuple(groups[rows]))
-    return Order(np.argsort(names, kind="stable"))
 
 
 @kept

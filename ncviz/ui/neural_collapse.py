@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import collapse
 from ncviz.collapse import METRICS
-from ncviz.errors import MissingDataError
-from ncviz.figures import class_lengths, cosine_histogram, gram_heatmaps, over_epochs
-from ncviz.figures.theme import signed
-from ncviz.ui import components, controls, headlines, loaders, samples, shell, tables, told
+from ncviz.errors import MissingDataError, NcvizError
+from ncviz.figures import over_epochs
+from ncviz.ui import (
+    components,
+    controls,
+    gram,
+    headlines,
+    loaders,
+    samples,
+    shell,
+    tables,
+    told,
+)
 from ncviz.ui.components import number, plain
 from ncviz.ui.view import View
 
-WORST_PAIRS = 20
 AT_ONCE = 5
+TAB = "details"
 GROUPS = {
     "NC1": "NC1: samples collapse onto their class mean",
     "NC2": "NC2: class means form a simplex ETF",
@@ -29,7 +36,8 @@ GROUPS = {
 
 def body(view: View) -> None:
     """The page below its title."""
-    order, fit_colours = _choose_drawing(view)
+    with st.sidebar:
+        drawing = gram.choose_drawing(view)
     table = loaders.collapse_table(view.run)
     table = table[table["layer"] == view.layer]
     components.provenance(
@@ -41,30 +49,34 @@ def body(view: View) -> None:
     with shell.readable_errors():
         _over_epochs(view, table)
     with shell.readable_errors():
-        _geometry(view, order, fit_colours)
-    if len(table):
-        with shell.readable_errors():
-            _definitions(view, table)
+        gram.show(view, drawing)
+    _tabs(view, table, drawing)
     samples.show(view, None)
 
 
-def _choose_drawing(view: View) -> tuple[str, bool]:
-    orders = ["name", "cluster"] + (["superclass"] if view.run.superclasses else [])
-    with st.sidebar:
-        order = controls.switch(
-            "Order of classes",
-            orders,
-            key="order",
-            help="cluster puts classes with similar means side by side.",
-        )
-        colours = controls.switch(
-            "Colour scale",
-            ["full", "fit"],
-            key="colours",
-            help="full runs from −1 to 1 and keeps colours comparable between epochs. fit ends at "
-            "the largest cosine between two classes, so that weak structure shows.",
-        )
-    return order, colours == "fit"
+def _tabs(view: View, table: pd.DataFrame, drawing: gram.Drawing) -> None:
+    """More of the same numbers; what is in a hidden tab is not drawn."""
+    contents = {}
+    if _has_geometry(view):
+        contents["Farthest pairs"] = lambda: gram.farthest_pairs(view)
+        contents["All cosines and lengths"] = lambda: gram.distributions(view, drawing)
+    if len(table):
+        contents["Every definition"] = lambda: _definitions(view, table)
+    if not contents:
+        return
+    tabs = st.tabs(list(contents), key=TAB, on_change="rerun", bind="query-params")
+    for tab, draw in zip(tabs, contents.values(), strict=True):
+        if tab.open:
+            with tab, shell.readable_errors():
+                draw()
+
+
+def _has_geometry(view: View) -> bool:
+    try:
+        loaders.geometry(view.run, view.epoch, view.layer)
+    except NcvizError:
+        return False  # the explorer has said why
+    return True
 
 
 def _origin(view: View) -> tuple[str, ...]:
@@ -94,91 +106,11 @@ def _over_epochs(view: View, table: pd.DataFrame) -> None:
     components.chart(figure, key="collapse", alt=words)
     st.caption(
         "The dotted line marks the chosen epoch; a dashed line is where full collapse would end. "
-        "Each property has several definitions in the literature: they are at the end of this page."
+        "Each property has several definitions in the literature: they are in the last tab below."
     )
-
-
-def _geometry(view: View, order_by: str, fit_colours: bool) -> None:
-    st.subheader("The class means", anchor=False)
-    try:
-        geometry = loaders.geometry(view.run, view.epoch, view.layer)
-    except MissingDataError as error:
-        components.empty_state(
-            f"The geometry of the class means needs class statistics. {plain(error)}",
-            *components.commands(view.run.name, imported=view.run.imported)[:-1],
-        )
-        return
-    names = view.run.classes
-    order = loaders.class_order(view.run, view.epoch, view.layer, order_by)
-    between = geometry.gram[np.triu_indices(len(names), k=1)]
-    figure = gram_heatmaps(
-        geometry.gram,
-        geometry.ideal,
-        names,
-        order=order,
-        shown=view.shown,
-        limit=float(np.abs(between).max()) if fit_colours else 1.0,
-    )
-    components.chart(figure, key="gram", alt=told.gram(geometry.gram, names))
-    st.caption(
-        "In a simplex ETF the class means have equal lengths and every pair has the same cosine, "
-        f"−1/(C−1) = {signed(-1 / (len(names) - 1))} for these {len(names)} classes: as far apart "
-        "as so many directions can be."
-    )
-    left, right = st.columns(2)
-    with left:
-        figure = cosine_histogram(geometry.gram, shown=view.shown)
-        components.chart(figure, key="cosines", alt=told.histogram(between))
-    with right:
-        figure = class_lengths(
-            geometry.means,
-            names,
-            order=order.rows,
-            shown=view.shown,
-            weights=geometry.weights,
-        )
-        words = told.lengths(geometry.means, geometry.weights, names)
-        components.chart(figure, key="lengths", alt=words)
-    _worst_pairs(view, geometry.gram)
-
-
-def _worst_pairs(view: View, gram: np.ndarray) -> None:
-    st.subheader("Class pairs farthest from the ETF", anchor=False)
-    names, groups = view.run.classes, view.run.superclasses
-    pairs = collapse.worst_pairs(gram, WORST_PAIRS)
-    table = pd.DataFrame(
-        {
-            "Class A": [names[pair.first] for pair in pairs],
-            "Class B": [names[pair.second] for pair in pairs],
-            "Cosine": [pair.cosine for pair in pairs],
-            "Above the ETF's": [pair.excess for pair in pairs],
-        }
-    )
-    if groups:
-        table["Superclass"] = [_shared(groups, pair) for pair in pairs]
-    components.table(
-        table,
-        name="class-pairs",
-        shown=view.shown,
-        config={
-            "Cosine": st.column_config.NumberColumn(format="%.3f"),
-            "Above the ETF's": st.column_config.NumberColumn(
-                format="%+.3f",
-                help="Cosine minus −1/(C−1). Positive: the network keeps the two classes closer "
-                "than the ETF would.",
-            ),
-        },
-        alt="Pairs of classes whose cosine lies farthest from that of the simplex ETF",
-    )
-
-
-def _shared(groups: tuple[str, ...], pair: collapse.ClassPair) -> str:
-    first, second = groups[pair.first], groups[pair.second]
-    return f"both {first}" if first == second else f"{first} | {second}"
 
 
 def _definitions(view: View, table: pd.DataFrame) -> None:
-    st.subheader("Every definition over epochs", anchor=False)
     measured = set(table["metric"])
     groups = list(dict.fromkeys(METRICS[name].group for name in METRICS if name in measured))
     group = controls.switch("Property", groups, key="group", bare=True)
