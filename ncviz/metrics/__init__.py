@@ -11,7 +11,16 @@ from ncviz.metrics.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from ncviz.metrics.comparison import PairedTest, auroc_variance, delong, ranks, unpaired
+from ncviz.metrics.comparison import (
+    PairedTest,
+    auroc_variance,
+    delong,
+    holm,
+    mcnemar,
+    ranks,
+    shares_below,
+    unpaired,
+)
 from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
@@ -34,12 +43,15 @@ __all__ = [
     "cross_fitted_temperatures",
     "delong",
     "detection_metrics",
+    "holm",
+    "mcnemar",
     "negative_log_likelihood",
     "operating_point",
     "precision_recall_curve",
     "ranks",
     "reliability",
     "roc_curve",
+    "shares_below",
     "thin",
     "threshold_at_tpr",
     "unpaired",
