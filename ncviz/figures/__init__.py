@@ -6,8 +6,10 @@ from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.moved import moved
 from ncviz.figures.near_far import Family, near_against_far
 from ncviz.figures.placed import placed_on_map
+from ncviz.figures.point_sets import PointSet
 from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
 from ncviz.figures.temperature import against_temperature
@@ -28,6 +30,7 @@ __all__ = [
     "OperatingCurve",
     "Order",
     "Panel",
+    "PointSet",
     "Reliable",
     "RunTrend",
     "Series",
@@ -43,6 +46,7 @@ __all__ = [
     "gram_heatmaps",
     "leaderboard",
     "mark_image",
+    "moved",
     "near_against_far",
     "over_epochs",
     "placed_on_map",

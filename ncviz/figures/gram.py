@@ -36,17 +36,20 @@ def gram_heatmaps(
     names: Sequence[str],
     *,
     order: Order,
-    shown: theme.Shown,
+    shown: theme.Shown | str,
     limit: float = 1.0,
+    title: str = "Class means against the simplex ETF",
+    headings: Sequence[str] = _TITLES,
 ) -> go.Figure:
     """Three heatmaps on one zero-centred diverging scale from -limit to +limit.
 
     Parameters
     ----------
-    gram, ideal : (C, C) cosines, in the order of `names`
+    gram, ideal : (C, C) cosines, in the order of `names`; the third heatmap is their difference
     names : (C,) class names
     order : how rows and columns are drawn
     limit : end of the colour scale; values beyond it take the end's colour
+    headings : of the three heatmaps
     """
     labels = _distinct([names[at] for at in order.rows])
     traces, axes = [], {}
@@ -73,12 +76,12 @@ def gram_heatmaps(
             },
         )
     layout = theme.layout(
-        "Class means against the simplex ETF",
+        title,
         shown,
         height=_SIDE + 136,
         legend_rows=0,
         shapes=_group_borders(order),
-        annotations=[grid.heading(title, at) for at, title in enumerate(_TITLES)],
+        annotations=[grid.heading(heading, at) for at, heading in enumerate(headings)],
         coloraxis={
             "cmin": -limit,
             "cmax": limit,

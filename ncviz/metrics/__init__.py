@@ -25,6 +25,7 @@ from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
+from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Curve",
     "DetectionMetrics",
     "Interval",
+    "Moves",
     "OperatingPoint",
     "PairedTest",
     "Reliability",
@@ -45,6 +47,7 @@ __all__ = [
     "detection_metrics",
     "holm",
     "mcnemar",
+    "moves",
     "negative_log_likelihood",
     "operating_point",
     "precision_recall_curve",
