@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,7 +23,8 @@ class PointSet:
     ----------
     x, y : (N,) coordinates
     index : (N,) which sample of its set each is, for the reader
-    colours : (N,) of each point; None: that of the style
+    tints : (N,) position of each point's colour in `palette`; None: all have that of the style
+    palette : at least two colours
     lit : positions of the chosen ones; None: nothing is chosen, so that none is dimmed
     """
 
@@ -31,7 +33,8 @@ class PointSet:
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
-    colours: Sequence[str] | None = None
+    tints: np.ndarray | None = None
+    palette: Sequence[str] = ()
     lit: np.ndarray | None = None
 
 
@@ -46,8 +49,8 @@ def draw_points(sets: Sequence[PointSet], *, hover: str) -> list[go.Scattergl]:
             marker={
                 "symbol": each.style.symbol,
                 "size": _SIZE,
-                "color": each.style.colour if each.colours is None else list(each.colours),
                 "opacity": _OPACITY,
+                **_colours(each),
             },
             selectedpoints=None if each.lit is None else np.asarray(each.lit, np.int32),
             selected={"marker": {"opacity": 1.0, "size": _LIT_SIZE}},
@@ -57,6 +60,15 @@ def draw_points(sets: Sequence[PointSet], *, hover: str) -> list[go.Scattergl]:
         )
         for each in sets
     ]
+
+
+def _colours(points: PointSet) -> dict[str, Any]:
+    if points.tints is None:
+        return {"color": points.style.colour}
+    # Numbers on a scale of steps: plotly checks thousands of colour names one by one.
+    last = len(points.palette) - 1
+    scale = [[at / last, colour] for at, colour in enumerate(points.palette)]
+    return {"color": theme.float32(points.tints), "colorscale": scale, "cmin": 0, "cmax": last}
 
 
 def ring(x: float, y: float) -> go.Scattergl:

@@ -15,6 +15,7 @@ from ncviz.ui import (
     loaders,
     shell,
 )
+from ncviz.ui.compare_reading import each_side, results_of, results_of_both
 from ncviz.ui.compare_sides import Pair, choose_detector, choose_other
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
@@ -26,6 +27,7 @@ CHARTS = {
     "Map": compare_maps.maps,
     "Collapse": compare_geometry.collapse_over_epochs,
 }
+OF_SCORES = ("Distributions", "ROC")
 
 
 def body(view: View) -> None:
@@ -41,12 +43,17 @@ def body(view: View) -> None:
     chosen = controls.switch("Chart", list(CHARTS), key="chart", bare=True, wraps=True)
     with shell.readable_errors():
         CHARTS[chosen](pair)
-    with shell.readable_errors():
-        compare_numbers.detection(pair)
+    scored = results_of_both(pair) is not None
+    if scored:
+        with shell.readable_errors():
+            compare_numbers.detection(pair)
+    elif chosen not in OF_SCORES:
+        each_side(lambda at: results_of(pair, pair.views[at]))  # says what is missing
     with shell.readable_errors():
         compare_numbers.network(pair)
-    with shell.readable_errors():
-        compare_moves.show(pair)
+    if scored:
+        with shell.readable_errors():
+            compare_moves.show(pair)
 
 
 def _samples(pair: Pair) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from ncviz import metrics
 from ncviz.metrics import Bootstrap
@@ -11,6 +12,15 @@ from ncviz.ui import board_loaders, loaders
 from ncviz.ui.loaders import kept
 
 RESAMPLES = 1000
+
+
+@kept
+def results(run: Run, epoch: int, layer: str, detector: str | None) -> pd.DataFrame:
+    """Detection metrics by OOD set, in the run's order; empty where the detector scored nothing."""
+    table = loaders.detection_table(run)
+    here = (table["epoch"] == epoch) & (table["layer"] == layer) & (table["detector"] == detector)
+    own = table[here].set_index("set")
+    return own.loc[[name for name in run.ood_sets if name in own.index]]
 
 
 @kept

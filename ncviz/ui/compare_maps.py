@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
@@ -13,10 +12,10 @@ from ncviz.figures.maps import KINDS, class_colours, ten_of
 from ncviz.figures.side_by_side import MappedSide, draw_maps
 from ncviz.figures.theme import GREY, ID_STYLE
 from ncviz.ui import components, controls, loaders, selection
+from ncviz.ui.compare_points import Drawn
 from ncviz.ui.compare_reading import each_side, style_of
 from ncviz.ui.compare_sides import SIDES, Pair
 from ncviz.ui.components import plain
-from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
 
 _COLOURS = ("class", "set")
@@ -44,13 +43,17 @@ def maps(pair: Pair) -> None:
     state = f"{selection.current()} {selection.looked_at(pair.a.run)}"
     figures = draw_maps(list(sides.values()), kind=words, same_axes=same, state=state)
     for at, figure in zip(sides, figures, strict=True):
-        view, own = pair.views[at], series[at]
+        own = series[at]
+        drawn = Drawn(
+            pair.views[at].run,
+            tuple((name, own.positions[own.sets == n]) for n, name in enumerate(own.set_names)),
+        )
         with columns[at]:
             components.chart(
                 figure,
                 key=f"compared_map_{SIDES[at]}",
                 alt=f"{words} map of {pair.shown[at]}: {len(own.sets):,} samples",
-                gestures=Gestures(click=_looker(view, own), lasso=_selector(view, own, words)),
+                gestures=drawn.gestures(f"circled on the {words} map of {pair.shown[at]}"),
             )
     st.caption(
         "Circle points to select their samples: they light up on both sides. Click one to look at "
@@ -91,6 +94,7 @@ def _side(pair: Pair, at: int, series: loaders.MapSeries, kind: str, colour: str
     epoch, layer = series.epochs.index(view.epoch), series.layers.index(view.layer)
     points = series.points[kind][epoch, layer]
     chosen = selection.current()
+    palette, tints = _palette(len(view.run.classes))
     sets = []
     for number, name in enumerate(series.set_names):
         own = np.flatnonzero(series.sets == number)
@@ -103,17 +107,21 @@ def _side(pair: Pair, at: int, series: loaders.MapSeries, kind: str, colour: str
                 style,
                 *points[own].T,
                 index=loaders.sample_indices(view.run, name)[positions],
-                colours=_colours(view, series.labels[own]) if colour == "class" else None,
+                tints=tints[series.labels[own]] if colour == "class" else None,
+                palette=palette,
                 lit=lit,
             )
         )
     return MappedSide(pair.shown[at], sets, _place(view, series, points))
 
 
-def _colours(view: View, labels: np.ndarray) -> list[str]:
-    """Ten classes in colour; other classes and samples of none are grey."""
-    tints = class_colours(len(view.run.classes), ten_of(len(view.run.classes)))
-    return [tints[label] or GREY if label >= 0 else GREY for label in labels]
+def _palette(classes: int) -> tuple[list[str], np.ndarray]:
+    """Colours of ten classes after grey, and (C + 1,) which of them a class has; -1: of none."""
+    chosen = ten_of(classes)
+    tints = np.zeros(classes + 1, dtype=np.int64)
+    tints[chosen] = 1 + np.arange(len(chosen))
+    found = class_colours(classes, chosen)
+    return [GREY, *(found[number] for number in chosen)], tints
 
 
 def _place(view: View, series: loaders.MapSeries, points: np.ndarray) -> np.ndarray | None:
@@ -124,29 +132,3 @@ def _place(view: View, series: loaders.MapSeries, points: np.ndarray) -> np.ndar
     of_set = series.sets == series.set_names.index(looked[0])
     found = np.flatnonzero(of_set & (series.positions == looked[1]))
     return points[found[0]] if len(found) else None
-
-
-def _positions(series: loaders.MapSeries, trace: int) -> np.ndarray:
-    """Which samples of its set the points of a trace are."""
-    return series.positions[series.sets == trace]
-
-
-def _selector(view: View, series: loaders.MapSeries, words: str) -> Callable:
-    def select(points: dict[int, list[int]]) -> None:
-        rows = {
-            series.set_names[trace]: _positions(series, trace)[places]
-            for trace, places in points.items()
-            if trace < len(series.set_names)
-        }
-        selection.select(view.run, rows, f"circled on the {words} map of {view.shown}")
-
-    return select
-
-
-def _looker(view: View, series: loaders.MapSeries) -> Callable:
-    def look(point: Point) -> None:
-        if point.trace < len(series.set_names):
-            row = int(_positions(series, point.trace)[point.place])
-            selection.look_at(view.run, series.set_names[point.trace], row)
-
-    return look

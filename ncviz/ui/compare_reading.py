@@ -11,7 +11,7 @@ import streamlit as st
 
 from ncviz.errors import NcvizError
 from ncviz.figures.theme import Style, ood_style
-from ncviz.ui import components, loaders
+from ncviz.ui import compare_loaders, components, loaders
 from ncviz.ui.compare_sides import Pair
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
@@ -42,35 +42,44 @@ def each_side(
     return found
 
 
-def results_at(view: View) -> pd.DataFrame | None:
-    """Detection metrics of a side by every detector; None, with what to do, where it has none."""
-    table = loaders.detection_table(view.run)
-    here = table[(table["epoch"] == view.epoch) & (table["layer"] == view.layer)]
-    if len(here):
-        return here
-    if view.run.ood_sets:
+def results_of(pair: Pair, view: View) -> pd.DataFrame | None:
+    """Detection metrics of a side by OOD set; None, with what to do, where there are none."""
+    found = _results(pair, view)
+    if len(found):
+        return found
+    if not view.run.ood_sets:
+        components.empty_state(
+            f"{plain(view.run.name)} has no OOD sets, so there is nothing to tell known samples "
+            "from. Its collapse can be compared: choose Gram, Map or Collapse above."
+        )
+    elif pair.detector is None or not _scored_at_all(view):
         without_results(view)
     else:
-        components.empty_state(
-            f"{plain(view.run.name)} has no OOD sets, so nothing tells how well it detects them."
-        )
-    return None
-
-
-def results_of(pair: Pair, view: View) -> pd.DataFrame | None:
-    """Detection metrics of a side by the pair's detector, a row for each OOD set; None as above."""
-    here = results_at(view)
-    if here is None:
-        return None
-    own = here[here["detector"] == pair.detector]
-    if own.empty:
         components.empty_state(
             f"{plain(pair.label)} has no scores at {plain(view.shown)}. A layer without a "
             "classifier of its own has only the detectors that need none, and the energy of a "
             "linear probe: choose another detector or layer in the sidebar."
         )
+    return None
+
+
+def results_of_both(pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The same of both sides, on the OOD sets that they share; None where a side has none."""
+    try:
+        first, second = (_results(pair, view) for view in pair.views)
+    except NcvizError:
         return None
-    return own.set_index("set").loc[[name for name in view.run.ood_sets if name in set(own["set"])]]
+    shared = [name for name in first.index if name in second.index]
+    return (first.loc[shared], second.loc[shared]) if len(first) and len(second) else None
+
+
+def _results(pair: Pair, view: View) -> pd.DataFrame:
+    return compare_loaders.results(view.run, view.epoch, view.layer, pair.detector)
+
+
+def _scored_at_all(view: View) -> bool:
+    table = loaders.detection_table(view.run)
+    return bool(((table["epoch"] == view.epoch) & (table["layer"] == view.layer)).any())
 
 
 def without_results(view: View) -> None:

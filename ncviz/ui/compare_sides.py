@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import streamlit as st
 
@@ -55,7 +56,12 @@ class Pair:
         """What a figure of both sides writes under its title."""
         return "  |  ".join(map(str, self.shown))
 
-    @property
+    @cached_property
+    def same_known(self) -> bool:
+        """Whether both sides hold the same ID test samples."""
+        return board_loaders.same_known(self.a.run, self.b.run)
+
+    @cached_property
     def paired(self) -> tuple[str, ...]:
         """OOD sets of which both sides hold the same samples, as of the ID test set."""
         return tuple(board_loaders.same_samples(self.a.run, self.b.run))
