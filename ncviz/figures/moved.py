@@ -35,11 +35,12 @@ def moved(
         shown,
         height=_SIZE,
         legend_rows=1 + len(sets) // 4,
+        above=16,
         selectionrevision=state,
         shapes=[{**diagonal, "line": {"dash": "dash", "width": 1, "color": theme.GREY}}],
         annotations=[
-            _corner("more known to A", 0.01, 0.99, "left", "top"),
-            _corner("more known to B", 0.99, 0.01, "right", "bottom"),
+            _above("left of the line: more known to A", 0, "left"),
+            _above("right: more known to B", 1, "right"),
         ],
         xaxis={"title": {"text": "B: share of known samples that score lower"}, **unit},
         yaxis={"title": {"text": "A: share that scores lower"}, **unit},
@@ -47,13 +48,6 @@ def moved(
     return go.Figure(traces, layout)
 
 
-def _corner(words: str, x: float, y: float, xanchor: str, yanchor: str) -> dict:
-    where = {"x": x, "y": y, "xref": "x domain", "yref": "y domain"}
-    return {
-        "text": words,
-        **where,
-        "xanchor": xanchor,
-        "yanchor": yanchor,
-        "showarrow": False,
-        "font": {"color": theme.GREY},
-    }
+def _above(words: str, x: float, anchor: str) -> dict:
+    place = {"x": x, "xref": "x domain", "xanchor": anchor, "y": 1, "yref": "y domain"}
+    return {"text": words, **place, "yanchor": "bottom", "showarrow": False, "font": {"size": 12}}

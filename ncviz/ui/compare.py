@@ -48,7 +48,7 @@ def body(view: View) -> None:
         with shell.readable_errors():
             compare_numbers.detection(pair)
     elif chosen not in OF_SCORES:
-        each_side(lambda at: results_of(pair, pair.views[at]))  # says what is missing
+        each_side(pair, lambda at: results_of(pair, pair.views[at]))  # says what is missing
     with shell.readable_errors():
         compare_numbers.network(pair)
     if scored:

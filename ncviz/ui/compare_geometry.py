@@ -28,7 +28,9 @@ def gram(pair: Pair) -> None:
         )
         return
     order_by, fit = _choose_drawing(pair.a.run)
-    grams = {at: found.gram for at, found in each_side(lambda at: _geometry(pair, at)).items()}
+    grams = {
+        at: found.gram for at, found in each_side(pair, lambda at: _geometry(pair, at)).items()
+    }
     if not grams:
         return
     first_side, first = next(iter(grams.items()))
@@ -100,7 +102,7 @@ def _largest_change(run: Run, change: np.ndarray, between: tuple[np.ndarray, ...
 
 def collapse_over_epochs(pair: Pair) -> None:
     """The headline of each collapse property over epochs, both sides in the same panels."""
-    found = each_side(lambda at: _lines(pair.views[at], at))
+    found = each_side(pair, lambda at: _lines(pair.views[at], at))
     if not found:
         return
     if len(found) == 2 and _on_one_line(pair):

@@ -24,7 +24,7 @@ _COLOURS = ("class", "set")
 def maps(pair: Pair) -> None:
     """The map of each side."""
     columns = st.columns(2)
-    series = each_side(lambda at: _mapped(pair.views[at]), columns)
+    series = each_side(pair, lambda at: _mapped(pair.views[at]), columns)
     kinds = [kind for kind in KINDS if all(kind in each.points for each in series.values())]
     if not series or not kinds:
         return

@@ -22,6 +22,10 @@ from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
 LISTED = 50
+COLUMNS = (
+    *("Set", "Sample", "A − B", "True class", "A predicts", "B predicts"),
+    *("A", "B"),
+)
 _ALL, _ID = "all", "ID test"
 _ROWS = "_moved_rows"
 
@@ -57,7 +61,7 @@ def show(pair: Pair) -> None:
     chosen = controls.switch("Samples of", [_ALL, *words], key="moved", wraps=True)
     shown = sets if chosen == _ALL else [words[chosen]]
     drawn = Drawn(pair.a.run, tuple((each.full_name, each.rows) for each in shown))
-    left, right = st.columns(2)
+    left, right = st.columns([5, 6])
     with left:
         _scatter(pair, shown, drawn)
     with right:
@@ -137,12 +141,12 @@ def _table(pair: Pair, shown: Sequence[MovedSet]) -> None:
                 name, at = samples[row]
                 selection.look_at(pair.a.run, name, int(where[name].rows[at]))
 
-    table = pd.concat([_about(pair, frame, where), _in_percent(frame)], axis=1)
+    table = pd.concat([_about(pair, frame, where), _in_percent(frame)], axis=1)[[*COLUMNS]]
     show_table(
         table,
         shades(["A" if x > 0 else "B" for x in frame["change"]], frame["change"].abs()),
         columns=["A − B"],
-        formats={"A": "%.1f %%", "B": "%.1f %%", "A − B": "%+.1f"},
+        formats={"Sample": "%d", "A": "%.1f %%", "B": "%.1f %%", "A − B": "%+.1f"},
         alt=f"The {len(frame)} samples whose rank changed most",
         key=_ROWS,
         on_select=look,

@@ -176,19 +176,22 @@ def network(pair: Pair) -> None:
             row_shades(parts, each_alone=True),
             alt="Differences in accuracy and calibration on the ID test samples",
         )
-    tables = each_side(lambda at: _collapse_values(pair, at))
+    tables = each_side(pair, lambda at: _collapse_values(pair, at))
     rows = list(_collapse(tables)) if len(tables) == 2 else []
     if rows:
         show_table(
             as_frame(rows, of="Collapse metric", better="more collapsed"),
             row_shades(rows, each_alone=True),
             alt="Differences of collapse metrics",
+            formats={"A": "%.4g", "B": "%.4g", "A − B": "%+.3g"},
         )
     st.caption(_about_network(pair))
 
 
 def _accuracy(pair: Pair) -> Iterator[Difference]:
-    right = each_side(lambda at: compare_loaders.right(pair.views[at].run, pair.views[at].epoch))
+    right = each_side(
+        pair, lambda at: compare_loaders.right(pair.views[at].run, pair.views[at].epoch)
+    )
     if len(right) < 2:
         return
     a, b = (float(each.mean()) for each in right.values())
@@ -207,7 +210,7 @@ def _accuracy(pair: Pair) -> Iterator[Difference]:
 
 
 def _calibration(pair: Pair) -> Iterator[Difference]:
-    tables = each_side(lambda at: board_loaders.calibration_table(pair.views[at].run))
+    tables = each_side(pair, lambda at: board_loaders.calibration_table(pair.views[at].run))
     if len(tables) < 2:
         return
     rows = [

@@ -20,22 +20,24 @@ Found = TypeVar("Found")
 
 
 def each_side(
-    read: Callable[[int], Found | None], places: Sequence[AbstractContextManager] | None = None
+    pair: Pair,
+    read: Callable[[int], Found | None],
+    places: Sequence[AbstractContextManager] | None = None,
 ) -> dict[int, Found]:
     """What `read` finds for side 0 (A) and 1 (B), without those where it finds nothing.
 
     `places` are where what goes wrong with a side is said.
     """
-    found, said = {}, set()
+    found = {}
     for at in (0, 1):
         with places[at] if places else nullcontext():
             try:
                 value = read(at)
             except NcvizError as error:
-                # Both sides may be of one damaged run.
-                if str(error) not in said:
+                # Both sides may be of one damaged run, and several charts of one file.
+                if str(error) not in pair.problems:
                     st.error(plain(error), icon=":material/error:")
-                said.add(str(error))
+                pair.problems.add(str(error))
                 continue
         if value is not None:
             found[at] = value

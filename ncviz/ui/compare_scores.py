@@ -37,7 +37,7 @@ def distributions(pair: Pair) -> None:
         "any two.",
     )
     columns = st.columns(2)
-    sides = each_side(lambda at: _scored_side(pair, at, scale), columns)
+    sides = each_side(pair, lambda at: _scored_side(pair, at, scale), columns)
     if not sides:
         return
     axis = PERCENTILE if scale == "percentile" else None
@@ -97,7 +97,7 @@ def _about_scales(sides: Mapping[int, ScoredSide]) -> str:
 
 def rocs(pair: Pair) -> None:
     """The ROC curves of both sides, a panel for each OOD set."""
-    found = each_side(lambda at: _curves(pair, at))
+    found = each_side(pair, lambda at: _curves(pair, at))
     names = dict.fromkeys(name for curves in found.values() for name in curves)
     if not names:
         return

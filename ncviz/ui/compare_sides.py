@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import streamlit as st
@@ -21,11 +21,15 @@ _RUNS = "_compared_runs"
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared: two places, looked at by one detector (None: there are no scores)."""
+    """What is compared: two places, looked at by one detector (None: there are no scores).
+
+    `problems` are those that the page has told already.
+    """
 
     a: View
     b: View
     detector: str | None
+    problems: set[str] = field(default_factory=set, compare=False)
 
     @property
     def views(self) -> tuple[View, View]:

@@ -64,9 +64,7 @@ class Difference:
 
 def better_side(info: MetricInfo, a: float, b: float) -> str:
     """ "A" or "B"; empty where the numbers are equal, missing, or the metric ranks nothing."""
-    if info.direction == "limit" and info.limit is not None:
-        a, b = -abs(a - info.limit), -abs(b - info.limit)
-    elif info.direction == "lower":
+    if info.direction == "lower":
         a, b = -a, -b
     elif info.direction != "higher":
         return ""
@@ -106,7 +104,8 @@ def row_shades(rows: Sequence[Difference], *, each_alone: bool = False) -> list[
     """
     sides = ["" if row.sure is False else row.better for row in rows]
     sizes = np.nan_to_num(np.abs([row.change for row in rows]))
-    return shades(sides, np.full(len(rows), 0.5) if each_alone else sizes / sizes.max(initial=0))
+    shares = np.full(len(rows), 0.5) if each_alone else sizes / (sizes.max(initial=0) or 1)
+    return shades(sides, shares)
 
 
 def shades(sides: Sequence[str], shares: np.ndarray) -> list[str]:
@@ -139,4 +138,4 @@ def show_table(
         for name in frame.select_dtypes(np.number)
     }
     shaded = frame.style.apply(lambda _: list(colours), subset=list(columns))
-    st.dataframe(shaded, hide_index=True, column_config=config, alt=alt, **more)
+    st.dataframe(shaded, hide_index=True, column_config=config, alt=alt, placeholder="–", **more)
