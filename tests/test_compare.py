@@ -647,8 +647,7 @@ def test_without_maps_statistics_or_features_nothing_breaks(open_page, tmp_path,
     assert ("python scripts/embed.py unmapped" in words(app)) == (chart == "Map")
     bare = tmp_path / "bare"
     make_run(bare, "bare", features=False)
-    app = open_page(bare, chart=chart)
-    assert not app.exception
+    app = healthy(open_page(bare, chart=chart))
     assert "scripts/extract.py bare" in words(app)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ncviz import metrics
+from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.metrics import Bootstrap
 from ncviz.store import Run
 from ncviz.ui import board_loaders, loaders
@@ -39,8 +40,11 @@ def labels(run: Run, epoch: int, set_name: str) -> np.ndarray | None:
 
 @kept
 def right(run: Run, epoch: int) -> np.ndarray | None:
-    """(N,) bool, which ID test samples the network gets right; None without labels."""
-    true = labels(run, epoch, "test")
+    """(N,) bool, which ID test samples the network gets right; None without samples or labels."""
+    try:
+        true = labels(run, epoch, "test")
+    except (MissingDataError, UnknownNameError):
+        return None  # not extracted
     return None if true is None else predictions(run, epoch, "test") == true
 
 

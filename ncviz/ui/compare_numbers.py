@@ -168,16 +168,18 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
 
 def network(pair: Pair) -> None:
     """Differences in accuracy, calibration and collapse."""
-    st.subheader("What changed in the network", anchor=False)
     parts = [*_accuracy(pair), *_calibration(pair)]
+    tables = each_side(pair, lambda at: _collapse_values(pair, at))
+    rows = list(_collapse(tables)) if len(tables) == 2 else []
+    if not parts and not rows:
+        return
+    st.subheader("What changed in the network", anchor=False)
     if parts:
         show_table(
             as_frame(parts, of="Measure"),
             row_shades(parts, each_alone=True),
             alt="Differences in accuracy and calibration on the ID test samples",
         )
-    tables = each_side(pair, lambda at: _collapse_values(pair, at))
-    rows = list(_collapse(tables)) if len(tables) == 2 else []
     if rows:
         show_table(
             as_frame(rows, of="Collapse metric", better="more collapsed"),
