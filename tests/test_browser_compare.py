@@ -76,9 +76,9 @@ def test_without_a_choice_the_ends_of_a_training_are_compared(fresh_app, reader)
 
 def test_swapped_sides_are_the_same_to_another_reader(app, reader):
     mine = reader(f"{app}/Compare?run=digits&epoch=4&other_run=cats&other_epoch=9&chart=Collapse")
-    charts_show(mine, "B: cats · epoch 9 · layer projector", 2)
+    charts_show(mine, "B: cats · epoch 9 · layer encoder", 2)
     mine.get_by_role("button", name="Swap A and B").click()
-    told = "A: cats · epoch 9 · layer projector  |  B: digits · epoch 4 · layer encoder"
+    told = "A: cats · epoch 9 · layer encoder  |  B: digits · epoch 4 · layer encoder"
     drawn = charts_show(mine, told, 2)
     wait_for_address(mine, other_run="digits", other_epoch="4", chart="Collapse")
     theirs = reader(mine.url, stranger=True)
@@ -99,8 +99,15 @@ def test_circled_ranks_are_selected_and_the_address_shows_them_to_another(app, r
     circle(mine, title, left=0.01, right=0.99, top=0.01, bottom=0.99)
     wait_for_lit(mine, title, 40)
     wait_for_address(mine, selected="noise/test:0-39", moved="noise")
-    # Half of the axes holds fewer; what was circled before is forgotten.
-    circle(mine, title, left=0.01, right=0.99, top=0.5, bottom=0.99)
+    # What was circled before is forgotten.
+    half = chart(mine, title).evaluate(
+        """plot => {
+          const x = [...plot._fullData[0].x].sort((a, b) => a - b);
+          const axis = plot._fullLayout.xaxis;
+          return axis.d2p((x[19] + x[20]) / 2) / axis._length;
+        }"""
+    )
+    circle(mine, title, left=0.01, right=half, top=0.01, bottom=0.99)
     mine.wait_for_function("!location.search.includes('0-39') && location.search.includes('noise')")
     chosen = address_of(mine)["selected"][0].removeprefix("noise/test:")
     ends = [part.split("-") for part in chosen.split(",")]
