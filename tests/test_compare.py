@@ -123,8 +123,16 @@ def test_distributions_have_the_same_axes_and_hold_both_sides():
     assert first.layout.title.subtitle.text == "A: cats · epoch 9 · layer encoder"
     assert second.layout.title.subtitle.text.startswith("B: dogs")
     assert "&lt;b&gt;" in first.layout.title.text
-    (named,) = side_by_side.draw_distributions(pair[:1], detector="x", axis="percent")
-    assert named.layout.xaxis2.title.text == "percent"
+    named = side_by_side.draw_distributions(pair, detector="x", axis="percent")
+    low, high = named[0].layout.yaxis.range
+    for figure in named:
+        assert figure.layout.xaxis2.title.text == "percent"
+        assert figure.layout.yaxis.type == "log"
+        assert figure.layout.yaxis.range == (low, high)
+        for trace in figure.data[:2]:
+            heights = np.log10(trace.y[trace.y > 0])
+            assert low < heights.min()
+            assert heights.max() < high
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])

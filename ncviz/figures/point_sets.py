@@ -78,12 +78,11 @@ def ring(x: float, y: float) -> go.Scattergl:
         y=theme.float32([y]),
         name="looked at",
         mode="markers",
-        # Black in white stands out from every set's colour, on light and on dark.
         marker={
             "symbol": "circle-open",
             "size": 17,
-            "color": "#000000",
-            "line": {"width": 2.5, "color": "#FFFFFF"},
+            "color": theme.PURPLE,
+            "line": {"width": 3},
         },
         hoverinfo="skip",
     )

@@ -16,7 +16,7 @@ from ncviz.figures.trends import Panel, over_epochs
 
 SIDE_STYLES = (theme.ID_STYLE, theme.ood_style(0))
 """How A and B are drawn where they share a chart."""
-PERCENTILE = "Share of known samples that score lower (higher = more in-distribution)"
+PERCENTILE = "Share of known samples that score lower"
 _ROCS_PER_ROW = 3
 _PLACELESS = {"showticklabels": False, "showgrid": False, "title": {"text": ""}}
 _EDGE = 0.004
@@ -61,7 +61,8 @@ def draw_distributions(
 ) -> list[go.Figure]:
     """The distributions of each side, all with the same ranges of scores and of densities.
 
-    `axis` is what the scores are, where they are not the detector's own.
+    `axis` is what the scores are, where they are percentiles and not the detector's own. Then
+    densities are logarithmic, since unknown samples pile up near 0.
     """
     figures = [
         score_distributions(
@@ -72,6 +73,7 @@ def draw_distributions(
             threshold=side.threshold,
             detector=detector,
             shown=side.shown,
+            log=axis is not None,
         )
         for side in sides
     ]
@@ -83,16 +85,21 @@ def draw_distributions(
         for figure, side in zip(figures, sides, strict=True)
         for trace in figure.data[: 1 + len(side.ood_scores)]
     ]
-    top = 1.06 * float(np.concatenate(heights).max())
+    heights = np.concatenate(heights)
+    top = 1.06 * float(heights.max())
+    span_of_densities = [0, top]
+    if axis:
+        span_of_densities = np.log10([float(heights[heights > 0].min()) / 1.5, top]).tolist()
     # The legend of one side may wrap where that of the other does not.
     height = max(figure.layout.height for figure in figures)
     for figure in figures:
         layout = figure.layout
         layout.xaxis.range = layout.xaxis2.range = span
-        layout.yaxis.range = [0, top]
+        layout.yaxis.range = span_of_densities
         layout.height = height
         if axis:
             layout.xaxis2.title.text = axis
+            layout.yaxis.update(theme.log_axis(heights))
     return figures
 
 
