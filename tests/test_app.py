@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 COLLAPSE, SCORES = "pages/1_Neural_collapse.py", "pages/2_OOD_scores.py"
 EMBEDDINGS, TRADE_OFF = "pages/3_Embeddings.py", "pages/4_Trade-off.py"
 LEADERBOARD, UPLOAD = "pages/5_Leaderboard.py", "pages/6_Upload.py"
+COMPARE = "pages/8_Compare.py"
 CHART_PAGES = (None, COLLAPSE, SCORES, LEADERBOARD)
-PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF, UPLOAD)
+PAGES = (*CHART_PAGES, EMBEDDINGS, TRADE_OFF, COMPARE, UPLOAD)
 SPEC_BUDGET = 350_000
 
 

@@ -1,10 +1,12 @@
-"""DeLong's test against its definition, resampling and simulation; ranks; exact cases; errors."""
+"""DeLong's and McNemar's tests, Holm's correction and ranks: definitions, oracles, exact cases."""
+
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kstest, norm
+from scipy.stats import binomtest, kstest, norm, percentileofscore
 
 from ncviz import metrics
 from ncviz.errors import InvalidArrayError
@@ -210,6 +212,112 @@ def test_ranks_of_a_hand_made_table():
     np.testing.assert_allclose(
         metrics.ranks(values, higher_is_better=False), [2.0, 1.25, 2.5, np.nan]
     )
+
+
+# McNemar's test
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(max_examples=150, deadline=None)
+def test_mcnemar_counts_the_samples_that_one_alone_gets_right(pairs):
+    first, second = np.array(pairs, bool).T
+    found = metrics.mcnemar(first, second)
+    alone = [sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)]
+    assert found.first == pytest.approx(sum(a for a, _ in pairs) / len(pairs))
+    assert found.second == pytest.approx(sum(b for _, b in pairs) / len(pairs))
+    assert found.difference == pytest.approx(found.first - found.second)
+    expected = binomtest(alone[0], sum(alone), 0.5).pvalue if sum(alone) else 1.0
+    assert found.p_value == pytest.approx(expected)
+    samples = len(pairs) + 2
+    shares = [(count + 0.5) / samples for count in alone]
+    middle = shares[0] - shares[1]
+    reach = norm.ppf(0.975) * np.sqrt((sum(shares) - middle**2) / samples)
+    assert found.low == pytest.approx(max(middle - reach, -1))
+    assert found.high == pytest.approx(min(middle + reach, 1))
+    other = metrics.mcnemar(second, first)
+    assert (other.low, other.high) == pytest.approx((-found.high, -found.low))
+
+
+@pytest.mark.parametrize("samples", [60, 400])
+def test_nineteen_of_twenty_intervals_hold_the_true_difference_in_accuracy(samples):
+    rng = np.random.default_rng(0)
+    cells, repeats = [0.7, 0.12, 0.05, 0.13], 2000  # both, first alone, second alone, neither
+    held = luck = 0
+    for _ in range(repeats):
+        drawn = rng.choice(4, size=samples, p=cells)
+        found = metrics.mcnemar(drawn <= 1, (drawn == 0) | (drawn == 2))
+        held += found.low <= 0.07 <= found.high
+        drawn = rng.choice(4, size=samples, p=[0.7, 0.1, 0.1, 0.1])
+        luck += metrics.mcnemar(drawn <= 1, (drawn == 0) | (drawn == 2)).p_value < 0.05
+    assert 0.935 <= held / repeats <= 0.975
+    assert luck / repeats <= 0.06  # an exact test errs on the safe side
+
+
+def test_networks_that_agree_are_not_told_apart():
+    right = np.arange(100) < 80
+    found = metrics.mcnemar(right, right)
+    assert (found.first, found.difference, found.p_value) == (0.8, 0.0, 1.0)
+    assert -found.low == pytest.approx(found.high)
+    assert 0 < found.high < 0.03
+
+
+def test_what_is_no_answer_for_each_sample_is_refused():
+    right = np.ones(3, bool)
+    for bad in (np.ones(4, bool), np.ones((3, 1), bool)):
+        with pytest.raises(InvalidArrayError, match="same samples"):
+            metrics.mcnemar(right, bad)
+    with pytest.raises(InvalidArrayError, match=r"\(0,\)"):
+        metrics.mcnemar(right[:0], right[:0])
+    with pytest.raises(InvalidArrayError, match="true or false"):
+        metrics.mcnemar(right, np.ones(3))
+
+
+# Holm's correction
+
+
+@given(st.lists(st.floats(0, 1), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_holm_is_bonferroni_on_every_group_of_tests(values):
+    """The closed test: a difference is found if every group of tests that holds it finds one."""
+    everyone = range(len(values))
+    groups = [g for size in range(1, len(values) + 1) for g in combinations(everyone, size)]
+    expected = [
+        max(min(1.0, len(g) * min(values[k] for k in g)) for g in groups if test in g)
+        for test in everyone
+    ]
+    np.testing.assert_allclose(metrics.holm(values), expected)
+
+
+def test_holm_of_a_textbook_example():
+    np.testing.assert_allclose(metrics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert len(metrics.holm([])) == 0
+
+
+@pytest.mark.parametrize("bad", [[0.5, np.nan], [-0.1], [1.5], [[0.5]]])
+def test_what_is_no_p_value_is_refused(bad):
+    with pytest.raises(InvalidArrayError, match="from 0 to 1"):
+        metrics.holm(bad)
+
+
+# Percentiles
+
+
+@given(
+    scores=st.lists(st.integers(-3, 3), max_size=12),
+    others=st.lists(st.integers(-3, 3), min_size=1),
+)
+@settings(max_examples=150, deadline=None)
+def test_shares_below_match_counting_and_scipy(scores, others):
+    found = metrics.shares_below(np.array(scores, float), np.array(others, float))
+    counted = [sum((o < s) + 0.5 * (o == s) for o in others) / len(others) for s in scores]
+    np.testing.assert_allclose(found, counted)
+    oracle = [
+        (percentileofscore(others, s, "weak") + percentileofscore(others, s, "strict")) / 200
+        for s in scores
+    ]
+    np.testing.assert_allclose(found, oracle, atol=1e-12)
+    among = metrics.shares_below(np.array(others, float), np.array(others, float))
+    assert among.mean() == pytest.approx(0.5)
 
 
 # Errors

@@ -178,6 +178,45 @@ def test_nineteen_of_twenty_intervals_hold_the_true_auroc(ids, oods):
     assert 0.92 <= held / repeats <= 0.97
 
 
+def test_paired_differences_are_those_of_the_same_resamples():
+    (ids, oods), (other_ids, other_oods) = made(seed=0), made(seed=1)
+    found = metrics.bootstrap(ids, {"far": oods, "near": oods}, resamples=25, seed=3).minus(
+        metrics.bootstrap(other_ids, {"far": other_oods}, resamples=25, seed=3)
+    )
+    assert list(found.values) == ["far"]
+    of_ids, of_oods = drawn(3, [0], len(ids), 25), drawn(3, [1, *b"far"], len(oods), 25)
+    for r in range(25):
+        one = metrics.detection_metrics(ids[of_ids[r]], oods[of_oods[r]])
+        other = metrics.detection_metrics(other_ids[of_ids[r]], other_oods[of_oods[r]])
+        for name in metrics.INTERVAL_METRICS:
+            expected = getattr(one, name) - getattr(other, name)
+            assert found.values["far"][name][r] == pytest.approx(expected, abs=1e-12)
+
+
+def test_pairing_makes_the_interval_of_similar_scores_short_and_right():
+    rng = np.random.default_rng(0)
+    ids, oods = rng.normal(1, 1, 400), rng.normal(0, 1, 300)
+    nearly = ids + rng.normal(0, 0.2, 400), oods + rng.normal(0, 0.2, 300)
+    one = metrics.bootstrap(ids, {"a": oods}, resamples=1000)
+    same, others = (
+        metrics.bootstrap(nearly[0], {"a": nearly[1]}, resamples=1000, seed=s) for s in (0, 1)
+    )
+    paired, apart = (one.minus(each).interval("a", "auroc") for each in (same, others))
+    assert apart.high - apart.low > 2 * (paired.high - paired.low)
+    # DeLong's intervals rest on other arguments, and agree.
+    for found, test in ((paired, metrics.delong), (apart, metrics.unpaired)):
+        expected = test(ids, oods, *nearly)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
+    itself = one.minus(metrics.bootstrap(ids, {"a": oods}, resamples=1000))
+    assert itself.interval("a", "fpr95") == metrics.Interval(0.0, 0.0)
+
+
+def test_other_numbers_of_resamples_are_not_subtracted():
+    few, many = (metrics.bootstrap(np.ones(3), {"a": np.ones(3)}, resamples=r) for r in (2, 5))
+    with pytest.raises(InvalidOptionError, match="got 2 and 5 resamples"):
+        few.minus(many)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

@@ -22,7 +22,7 @@ from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
 from ncviz.store import Run, write
 from ncviz.ui import board_loaders, loaders
 from ncviz.ui.board import as_frame, group_means, in_long_form, make_board
-from ncviz.ui.board_difference import corrected, verdict
+from ncviz.ui.differences import corrected, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "pages/5_Leaderboard.py"
@@ -215,16 +215,17 @@ def paired(difference: float, p_value: float) -> PairedTest:
 
 def test_the_verdict_says_on_which_sets_the_difference_is_more_than_luck():
     tests = {"a": paired(0.1, 0.001), "b": paired(-0.1, 0.001), "c": paired(0.1, 0.04)}
+    tests["d"] = tests["c"]
     said = verdict("KNN", "MSP", tests)
     assert said.startswith("**KNN** is better than **MSP** on a and worse than **MSP** on b")
-    assert "on the other 1 the difference could be luck" in said
+    assert "on the other 2 the difference could be luck" in said
     assert "better than **MSP** on c" in verdict("KNN", "MSP", {"c": tests["c"]})
-    assert "cannot tell" in verdict("KNN", "MSP", {"c": tests["c"], "d": tests["c"]})
+    assert "cannot tell" in verdict("KNN", "MSP", {"c": tests["c"], "d": tests["d"]})
 
 
-def test_bonferroni_multiplies_and_ends_at_one():
-    assert corrected(0.01, 5) == pytest.approx(0.05)
-    assert corrected(0.3, 5) == 1.0
+def test_the_p_values_of_all_sets_are_corrected_together():
+    tests = {"a": paired(0.1, 0.04), "b": paired(0.1, 0.01), "c": paired(0.1, 0.9)}
+    assert corrected(tests) == pytest.approx({"a": 0.08, "b": 0.03, "c": 0.9})
 
 
 def test_only_runs_with_the_same_samples_are_compared(tmp_path):
@@ -518,8 +519,8 @@ def test_the_difference_is_that_of_the_results_with_a_test(open_page, good, run)
     scores = [epoch.scores(d, s).astype(float) for d in ("knn", "msp") for s in ("test", "noise")]
     found = metrics.delong(*scores)
     assert table.loc["noise", "p"] == pytest.approx(found.p_value)
-    assert table.loc["noise", "p, corrected"] == pytest.approx(min(1, 3 * found.p_value))
-    assert "Bonferroni" in words(app)
+    np.testing.assert_allclose(table["p, corrected"], metrics.holm(table["p"]))
+    assert "Holm" in words(app)
     assert "KNN" in words(app)
 
 
@@ -583,7 +584,7 @@ def test_few_sets_are_enough(open_page, tmp_path, tab, sets):
     if tab == TABS[1]:
         assert "OOD sets of one kind alone" in words(app)
     if tab == TABS[2] and len(sets) == 1:
-        assert "Bonferroni" not in words(app)
+        assert "Holm" not in words(app)
 
 
 def test_scores_that_rank_the_wrong_way_round_are_remarked(open_page, tmp_path):

@@ -7,10 +7,12 @@ from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.moved import moved
 from ncviz.figures.names import distinct
 from ncviz.figures.near_far import Family, near_against_far
 from ncviz.figures.pair import PairCosines, TakenFor, pair_confusion, pair_cosines
 from ncviz.figures.placed import placed_on_map
+from ncviz.figures.point_sets import PointSet
 from ncviz.figures.reliability import Reliable, reliability_diagram
 from ncviz.figures.scores import score_distributions
 from ncviz.figures.temperature import against_temperature
@@ -35,6 +37,7 @@ __all__ = [
     "Order",
     "PairCosines",
     "Panel",
+    "PointSet",
     "Reliable",
     "RunTrend",
     "Series",
@@ -54,6 +57,7 @@ __all__ = [
     "leaderboard",
     "mark_image",
     "mark_sample",
+    "moved",
     "near_against_far",
     "over_epochs",
     "pair_confusion",

@@ -77,23 +77,26 @@ def gram_heatmaps(
     names: Sequence[str],
     *,
     order: Order,
-    shown: theme.Shown,
+    shown: theme.Shown | str,
     limit: float = 1.0,
     superclasses: Sequence[str] | None = None,
     pair: tuple[int, int] | None = None,
     marked: Collection[int] = (),
+    title: str = "Class means against the simplex ETF",
+    headings: Sequence[str] = _TITLES,
 ) -> go.Figure:
     """Three heatmaps on one zero-centred diverging scale from -limit to +limit.
 
     Parameters
     ----------
-    gram, ideal : (C, C) cosines, in the order of `names`
+    gram, ideal : (C, C) cosines, in the order of `names`; the third heatmap is their difference
     names : (C,) class names
     order : how rows and columns are drawn
     limit : end of the colour scale; values beyond it take the end's colour
     superclasses : (C,) told beside a class's name when a reader points at a cell
     pair : two classes whose cells are outlined
     marked : classes whose rows have a mark at their right end
+    headings : of the three heatmaps
     """
     labels = _labels(distinct(names), order)
     told = labels
@@ -127,12 +130,12 @@ def gram_heatmaps(
             },
         )
     layout = theme.layout(
-        "Class means against the simplex ETF",
+        title,
         shown,
         height=_SIDE + 136,
         legend_rows=0,
         shapes=[*_group_borders(order), *_outlines(pair, order), *_marks(marked, order)],
-        annotations=[grid.heading(title, at) for at, title in enumerate(_TITLES)],
+        annotations=[grid.heading(heading, at) for at, heading in enumerate(headings)],
         coloraxis={
             "cmin": -limit,
             "cmax": limit,

@@ -72,14 +72,18 @@ def ood_style(position: int) -> Style:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a figure shows; goes under its title, so that an exported figure explains itself."""
+    """What a figure shows; goes under its title, so that an exported figure explains itself.
+
+    `side` is the letter of one of several that are compared.
+    """
 
     run: str
     epoch: int | None = None
     layer: str | None = None
+    side: str | None = None
 
     def __str__(self) -> str:
-        parts = [self.run]
+        parts = [f"{self.side}: {self.run}" if self.side else self.run]
         parts += [f"epoch {self.epoch}"] if self.epoch is not None else []
         parts += [f"layer {self.layer}"] if self.layer else []
         return " · ".join(parts)

@@ -11,12 +11,22 @@ from ncviz.metrics.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from ncviz.metrics.comparison import PairedTest, auroc_variance, delong, ranks, unpaired
+from ncviz.metrics.comparison import (
+    PairedTest,
+    auroc_variance,
+    delong,
+    holm,
+    mcnemar,
+    ranks,
+    shares_below,
+    unpaired,
+)
 from ncviz.metrics.confusion import confusion_matrix
 from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
+from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
 
 __all__ = [
@@ -27,6 +37,7 @@ __all__ = [
     "Curve",
     "DetectionMetrics",
     "Interval",
+    "Moves",
     "OperatingPoint",
     "PairedTest",
     "Reliability",
@@ -36,12 +47,16 @@ __all__ = [
     "cross_fitted_temperatures",
     "delong",
     "detection_metrics",
+    "holm",
+    "mcnemar",
+    "moves",
     "negative_log_likelihood",
     "operating_point",
     "precision_recall_curve",
     "ranks",
     "reliability",
     "roc_curve",
+    "shares_below",
     "thin",
     "threshold_at_tpr",
     "unpaired",

@@ -1,4 +1,4 @@
-"""Whether one score tells ID from OOD better than another: DeLong's test, and ranks over sets."""
+"""Whether a difference is luck: the tests of DeLong and McNemar, Holm's correction, mean ranks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import bdtr, ndtr, ndtri
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.ranking import require_scores
@@ -17,11 +17,11 @@ _ROUNDING = 1e-30
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two AUROCs and their difference.
+    """Two AUROCs, or two accuracies, and their difference.
 
     Attributes
     ----------
-    first, second : AUROC of each score
+    first, second : of each score, or of each network
     difference : first minus second
     low, high : the 95 % interval of the difference
     p_value : how often a difference at least as large would come up if there were none; two-sided
@@ -72,6 +72,68 @@ def unpaired(
     return _compare(first, second, _variance(first) + _variance(second))
 
 
+def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> PairedTest:
+    """The difference in accuracy of two networks on the SAME samples (McNemar, Psychometrika 1947).
+
+    The p-value is exact: of the samples that one network alone gets right, either is as likely to
+    be the one. The interval is that of Agresti and Min (Statistics in Medicine 2005), which adds
+    half a sample to each of the four cells, so that it does not vanish where networks agree.
+
+    Parameters
+    ----------
+    first_right, second_right : (N,) bool, which samples each gets right, in the same order
+
+    Raises
+    ------
+    InvalidArrayError : not two one-dimensional arrays of bool of the same length, or no sample
+    """
+    first, second = np.asarray(first_right), np.asarray(second_right)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise InvalidArrayError(
+            "McNemar's test takes which of the same samples two networks get right, one number "
+            f"for each sample; got {first.shape} and {second.shape}."
+        )
+    if first.dtype != bool or second.dtype != bool:
+        raise InvalidArrayError(
+            f"McNemar's test takes true or false for each sample; got {first.dtype} and "
+            f"{second.dtype}."
+        )
+    first_alone, second_alone = int((first & ~second).sum()), int((second & ~first).sum())
+    split = first_alone + second_alone
+    p_value = min(1.0, 2 * float(bdtr(min(first_alone, second_alone), split, 0.5)))
+    samples = len(first) + 2
+    middle = (first_alone - second_alone) / samples
+    reach = ndtri(0.975) * np.sqrt((split + 1) / samples - middle**2) / np.sqrt(samples)
+    return PairedTest(
+        float(first.mean()),
+        float(second.mean()),
+        (first_alone - second_alone) / len(first),
+        max(float(middle - reach), -1.0),
+        min(float(middle + reach), 1.0),
+        p_value,
+    )
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """(T,) p-values corrected for the number of tests (Holm, Scandinavian J. of Statistics 1979).
+
+    Below 0.05, the chance that any of the T differences found is luck stays below 0.05, whatever
+    the tests have to do with one another. The smallest is multiplied by T, the next by T - 1, ...
+
+    Raises
+    ------
+    InvalidArrayError : a value is not a number from 0 to 1, or they are not one-dimensional
+    """
+    values = np.asarray(p_values, np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise InvalidArrayError(f"p-values are numbers from 0 to 1 in a row; got {p_values}.")
+    order = np.argsort(values, kind="stable")
+    raised = values[order] * np.arange(len(values), 0, -1)
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return corrected
+
+
 def auroc_variance(id_scores: np.ndarray, ood_scores: np.ndarray) -> float:
     """The variance of an AUROC over samples drawn anew, as DeLong et al. estimate it."""
     return _variance(_placements(id_scores, ood_scores))
@@ -103,11 +165,15 @@ def _placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.nd
             f"The variance of an AUROC takes two samples of each kind; got {len(ids)} ID and "
             f"{len(oods)} OOD."
         )
-    return _shares_below(ids, oods), 1 - _shares_below(oods, ids)
+    return shares_below(ids, oods), 1 - shares_below(oods, ids)
 
 
-def _shares_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N,) the share of the other scores that each score exceeds, ties counting one half."""
+def shares_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N,) the share of the other scores (M,) that each score exceeds, ties counting one half.
+
+    The percentile of a sample among others, as a fraction. Of the scores of one set among
+    themselves the mean is 1/2, however many are tied.
+    """
     others = np.sort(others)
     ends = (np.searchsorted(others, scores, side=side) for side in ("left", "right"))
     return sum(ends) / (2 * len(others))
@@ -115,7 +181,7 @@ def _shares_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _midranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 upwards; equal values share the mean of theirs."""
-    return len(values) * _shares_below(values, values) + 0.5
+    return len(values) * shares_below(values, values) + 0.5
 
 
 def _variance(placements: Sequence[np.ndarray]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -75,6 +76,32 @@ class Bootstrap:
         if not values:
             raise InvalidOptionError("A mean over OOD sets needs at least one set; got none.")
         return _percentiles(np.mean(values, axis=0), level)
+
+    def minus(self, other: Self) -> Self:
+        """Differences, resample by resample, on the OOD sets that both have.
+
+        Two bootstraps of the SAME samples with one seed give paired differences: what makes a
+        resample easy or hard for both drops out. With different seeds the draws have nothing to do
+        with one another, as the samples of two separate tests.
+
+        Raises
+        ------
+        InvalidOptionError : the numbers of resamples differ
+        """
+        shared = [name for name in self.values if name in other.values]
+        sizes = {len(self.values[name]["auroc"]) for name in shared}
+        sizes |= {len(other.values[name]["auroc"]) for name in shared}
+        if len(sizes) > 1:
+            raise InvalidOptionError(
+                f"Bootstraps are subtracted resample by resample; got {min(sizes)} and "
+                f"{max(sizes)} resamples."
+            )
+        return type(self)(
+            {
+                name: {m: self.values[name][m] - other.values[name][m] for m in INTERVAL_METRICS}
+                for name in shared
+            }
+        )
 
     def _values(self, set_name: str, metric: str) -> np.ndarray:
         if set_name not in self.values:

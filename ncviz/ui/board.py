@@ -56,7 +56,7 @@ def make_board(
         of_set = rows[rows["set"] == name].set_index("detector").reindex(names)
         columns.append(Column(name, sets[name]))
         tables.append(_cells(of_set, metric))
-    for group in _mean_groups(sets.values()):
+    for group in mean_groups(sets.values()):
         own = group_means(rows, means, metric, group).droplevel("epoch").reindex(names)
         auroc = group_means(rows, means, "auroc", group).droplevel("epoch").reindex(names)
         columns.append(Column("mean" if group == "all" else f"mean {group}", group, mean=True))
@@ -106,7 +106,7 @@ def in_long_form(rows: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _mean_groups(groups: Iterable[str]) -> list[str]:
+def mean_groups(groups: Iterable[str]) -> list[str]:
     """Which means to show: none of a single set, and none twice."""
     groups = list(groups)
     kinds = [kind for kind in ("near", "far") if kind in groups]

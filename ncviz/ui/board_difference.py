@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import metrics
-from ncviz.figures import Board, differences
+from ncviz.figures import Board
+from ncviz.figures import differences as draw_differences
 from ncviz.figures.theme import ood_style
 from ncviz.metrics import PairedTest
 from ncviz.store import Run
 from ncviz.ui import board_loaders, components, controls, detector, loaders, told
 from ncviz.ui.components import plain
+from ncviz.ui.differences import Contender, about_correction, auroc_tests, corrected, verdict
 from ncviz.ui.view import View
 
-LEVEL = 0.05
 FIRST, SECOND = "AUROC, first", "AUROC, second"
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A detector at one epoch and layer of a run."""
-
-    run: Run
-    epoch: int
-    layer: str
-    detector: str
-
-    def scores(self, set_name: str) -> np.ndarray:
-        return loaders.scores(self.run, self.epoch, self.layer, self.detector, set_name)
 
 
 def show(view: View, board: Board, sets: Mapping[str, str]) -> None:
@@ -105,17 +91,12 @@ def _scored(run: Run, epoch: int, layer: str) -> list[str]:
 
 
 def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]) -> None:
-    tests = {
-        name: metrics.delong(
-            one.scores("test"), one.scores(name), two.scores("test"), two.scores(name)
-        )
-        for name in sets
-    }
+    tests = auroc_tests(one, two, sets, paired=sets)
     labels = _names(one, two)
     st.markdown(verdict(*(plain(label) for label in labels), tests))
     found = tests.values()
     order = list(view.run.ood_sets)
-    figure = differences(
+    figure = draw_differences(
         list(tests),
         *(np.array([getattr(t, part) for t in found]) for part in ("difference", "low", "high")),
         title="Difference in AUROC",
@@ -136,13 +117,9 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
 
 
 def _about_test(sets: int) -> str:
-    many = (
-        f"{sets} sets are {sets} chances for a difference to look real by luck, so the last column "
-        f"multiplies p by {sets} (Bonferroni). "
-    )
     return (
         "DeLong's test on the same samples, two-sided. p: how often a difference at least this "
-        f"large would come up if there were none. {many if sets > 1 else ''}Choosing the pair "
+        f"large would come up if there were none. {about_correction(sets)}Choosing the pair "
         "after a look at the board adds more such chances, which nothing here corrects for. The "
         "test speaks about other test samples for these trained networks, not about training again."
     )
@@ -158,34 +135,8 @@ def _names(one: Contender, two: Contender) -> tuple[str, str]:
     )
 
 
-def corrected(p_value: float, tests: int) -> float:
-    """The p-value after Bonferroni's correction for the number of tests."""
-    return min(1.0, p_value * tests)
-
-
-def verdict(first: str, second: str, tests: Mapping[str, PairedTest]) -> str:
-    """In one sentence, on which sets the difference is more than luck."""
-    sure = {
-        name: test for name, test in tests.items() if corrected(test.p_value, len(tests)) < LEVEL
-    }
-    better = [plain(name) for name, test in sure.items() if test.difference > 0]
-    worse = [plain(name) for name, test in sure.items() if test.difference < 0]
-    if not sure:
-        return (
-            f"These samples cannot tell **{first}** and **{second}** apart on any set: every "
-            f"difference could be luck (corrected p of {LEVEL} or more)."
-        )
-    parts = [f"better than **{second}** on {', '.join(better)}"] if better else []
-    parts += [f"worse than **{second}** on {', '.join(worse)}"] if worse else []
-    rest = len(tests) - len(sure)
-    end = f"; on the other {rest} the difference could be luck" if rest else ""
-    return (
-        f"**{first}** is {' and '.join(parts)} by more than luck explains "
-        f"(corrected p below {LEVEL}){end}."
-    )
-
-
 def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataFrame:
+    raised = corrected(tests)
     return pd.DataFrame(
         {
             "OOD set": name,
@@ -196,7 +147,7 @@ def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataF
             "Low": test.low,
             "High": test.high,
             "p": test.p_value,
-            "p, corrected": corrected(test.p_value, len(tests)),
+            "p, corrected": raised[name],
         }
         for name, test in tests.items()
     )

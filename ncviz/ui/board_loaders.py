@@ -58,14 +58,18 @@ def sample_keys(run: Run) -> dict[str, np.ndarray]:
 
 def same_samples(run: Run, other: Run) -> list[str]:
     """OOD sets of which both runs scored the same samples, as they did of the ID test set."""
-    if run.id_set != other.id_set:
+    if not same_known(run, other):
         return []
-    mine, theirs = sample_keys(run), sample_keys(other)
+    return [name for name in run.ood_sets if name in other.ood_sets and _same(run, other, name)]
 
-    def same(name: str) -> bool:
-        full = f"{name}/test"
-        return full in mine and full in theirs and np.array_equal(mine[full], theirs[full])
 
-    if not same(run.id_set):
-        return []
-    return [name for name in run.ood_sets if name in other.ood_sets and same(name)]
+def same_known(run: Run, other: Run) -> bool:
+    """Whether both runs scored the same ID test samples."""
+    return run.id_set == other.id_set and _same(run, other, run.id_set)
+
+
+def _same(run: Run, other: Run, name: str) -> bool:
+    mine, theirs = (sample_keys(each).get(f"{name}/test") for each in (run, other))
+    return run == other or (
+        mine is not None and theirs is not None and np.array_equal(mine, theirs)
+    )

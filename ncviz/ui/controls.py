@@ -129,6 +129,23 @@ def number(
     )
 
 
+def slide(label: str, epochs: tuple[int, ...], *, key: str, default: int) -> int:
+    """One of the saved epochs, beside that of the view."""
+    if len(epochs) == 1:
+        # A slider needs two ends.
+        st.markdown(f"{label} **{epochs[0]}**, the only one saved")
+        return epochs[0]
+    _settle(key, epochs, default)
+    return st.select_slider(label, epochs, default, key=key, **_BOUND)
+
+
+def go_to(view: View) -> None:
+    """Let every page show `view`; called before the next drawing."""
+    for key, value in (("run", view.run.name), ("epoch", view.epoch), ("layer", view.layer)):
+        st.session_state[key] = value
+    st.session_state[_EPOCHS_OF_RUN] = view.run.epochs
+
+
 def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     """Run, epoch and layer, in this order; each of `runs` has a saved epoch.
 
@@ -138,7 +155,7 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     epoch = _choose_epoch(run.name, run.epochs)
     layer = switch(
         "Layer",
-        _layers(run, epoch),
+        layers_at(run, epoch),
         key="layer",
         default=run.layers[-1],
         wraps=True,
@@ -149,7 +166,8 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     return View(run, epoch, layer)
 
 
-def _layers(run: Run, epoch: int) -> tuple[str, ...]:
+def layers_at(run: Run, epoch: int) -> tuple[str, ...]:
+    """The layers that there are at an epoch."""
     try:
         return run.epoch(epoch).layers
     except NcvizError:

@@ -86,7 +86,11 @@ def series_of(run: Run, table: pd.DataFrame, layer: str, metric: str) -> tuple[S
 
 def panel(run: Run, table: pd.DataFrame, layer: str, metric: str, title: str) -> Panel:
     """The small chart of a metric."""
-    series = series_of(run, table, layer, metric)
+    return panel_of(metric, title, series_of(run, table, layer, metric))
+
+
+def panel_of(metric: str, title: str, series: tuple[Series, ...]) -> Panel:
+    """The small chart of a metric's lines."""
     values = [value for each in series for value in each.values if value == value]
     wide = bool(values) and min(values) > 0 and max(values) > _LOG_FROM * min(values)
     return Panel(title, series, METRICS[metric].limit, log=wide)

@@ -51,6 +51,12 @@ LEADERBOARD = Page(
     ":material/leaderboard:",
     "Which detector for which kind of unknown?",
 )
+COMPARE = Page(
+    "pages/8_Compare.py",
+    "Compare",
+    ":material/compare:",
+    "What changed between these two?",
+)
 UPLOAD = Page(
     "pages/6_Upload.py",
     "Upload",
@@ -67,9 +73,10 @@ PAGES = (
     OVERVIEW,
     NEURAL_COLLAPSE,
     OOD_SCORES,
+    LEADERBOARD,
     EMBEDDINGS,
     TRADE_OFF,
-    LEADERBOARD,
+    COMPARE,
     UPLOAD,
     REFERENCE,
 )

@@ -145,7 +145,7 @@ class Chart {
     if (axis && !lassoPoints && this.about.gestures.includes("span")) {
       this.tell({ kind: "span", span: range[axis] });
       globalThis.Plotly.relayout(this.plot, { selections: [] });
-    } else if (this.about.gestures.includes("lasso")) {
+    } else if (lassoPoints && this.about.gestures.includes("lasso")) {
       const found = {};
       for (const { curveNumber, pointIndex } of points) (found[curveNumber] ??= []).push(pointIndex);
       this.tell({ kind: "lasso", points: found });

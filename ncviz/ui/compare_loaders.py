@@ -1,0 +1,74 @@
+"""What the Compare page reads from runs: cached as in `ncviz.ui.loaders`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ncviz import metrics
+from ncviz.errors import MissingDataError, UnknownNameError
+from ncviz.metrics import Bootstrap
+from ncviz.store import Run
+from ncviz.ui import board_loaders, loaders
+from ncviz.ui.loaders import kept
+
+RESAMPLES = 1000
+
+
+@kept
+def results(run: Run, epoch: int, layer: str, detector: str | None) -> pd.DataFrame:
+    """Detection metrics by OOD set, in the run's order; empty where the detector scored nothing."""
+    table = loaders.detection_table(run)
+    here = (table["epoch"] == epoch) & (table["layer"] == layer) & (table["detector"] == detector)
+    own = table[here].set_index("set")
+    return own.loc[[name for name in run.ood_sets if name in own.index]]
+
+
+@kept
+def predictions(run: Run, epoch: int, set_name: str) -> np.ndarray:
+    """(N,) class that the network gives to each sample of a set; ``"test"`` is the ID test set."""
+    found = run.epoch(epoch).features(set_name, run.layers[-1]).logits.argmax(axis=1)
+    found.flags.writeable = False
+    return found
+
+
+@kept
+def labels(run: Run, epoch: int, set_name: str) -> np.ndarray | None:
+    """(N,) what the samples of a set are, where the run says."""
+    return run.epoch(epoch).features(set_name, run.layers[-1]).labels
+
+
+@kept
+def right(run: Run, epoch: int) -> np.ndarray | None:
+    """(N,) bool, which ID test samples the network gets right; None without samples or labels."""
+    try:
+        true = labels(run, epoch, "test")
+    except (MissingDataError, UnknownNameError):
+        return None  # not extracted
+    return None if true is None else predictions(run, epoch, "test") == true
+
+
+@kept
+def resampled(
+    run: Run, epoch: int, layer: str, detector: str, sets: tuple[str, ...], seed: int
+) -> Bootstrap:
+    """Detection metrics on `sets` of the same resamples for every detector, epoch and layer."""
+    known, *unknown = (
+        loaders.scores(run, epoch, layer, detector, name) for name in ("test", *sets)
+    )
+    return metrics.bootstrap(
+        known, dict(zip(sets, unknown, strict=True)), resamples=RESAMPLES, seed=seed
+    )
+
+
+def shared_samples(run: Run, other: Run, full_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (M,) in both runs of the samples of a set that both have cached, in one order."""
+    mine, theirs = (board_loaders.sample_keys(each).get(full_name) for each in (run, other))
+    if run == other or (mine is not None and theirs is not None and np.array_equal(mine, theirs)):
+        rows = np.arange(len(loaders.sample_indices(run, full_name)))
+        return rows, rows
+    if mine is None or theirs is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    _, rows, others = np.intersect1d(mine, theirs, return_indices=True)
+    order = np.argsort(rows)
+    return rows[order], others[order]

@@ -1,0 +1,261 @@
+"""The numbers of the Compare page: differences of metrics, and whether they could be luck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ncviz import metrics
+from ncviz.collapse import METRICS
+from ncviz.figures import differences
+from ncviz.figures.theme import GREY, Style
+from ncviz.metrics import (
+    CALIBRATION_DEFINITIONS,
+    DEFINITIONS,
+    INTERVAL_METRICS,
+    Bootstrap,
+    PairedTest,
+)
+from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders
+from ncviz.ui.board import mean_groups
+from ncviz.ui.compare_reading import each_side, results_of_both, style_of
+from ncviz.ui.compare_sides import Pair
+from ncviz.ui.compare_tables import Difference, as_frame, better_side, row_shades, show_table
+from ncviz.ui.differences import LEVEL, about_correction, auroc_tests, corrected, verdict
+
+_MEAN_STYLE = Style(GREY, "solid", "circle")
+
+
+def detection(pair: Pair) -> None:
+    """Differences of detection metrics on the OOD sets of two sides that have been scored."""
+    st.subheader("What changed in detection", anchor=False)
+    results = results_of_both(pair)
+    sets = list(results[0].index)
+    if not sets:
+        components.empty_state("The two sides were scored on no OOD set of the same name.")
+        return
+    measured = [name for name in INTERVAL_METRICS if all(name in table for table in results)]
+    labels = {DEFINITIONS[name].label: name for name in measured}
+    metric = labels[controls.choose("Metric", list(labels), key="metric")]
+    tests = auroc_tests(*pair.contenders, sets, paired=pair.paired)
+    if metric == "auroc":
+        st.markdown(verdict("A", "B", tests))
+    resampled = _resampled(pair, sets)
+    rows = detection_rows(metric, *results, tests=tests, resampled=resampled)
+    info = DEFINITIONS[metric]
+    right, left = ("A", "B") if info.direction == "higher" else ("B", "A")
+    styles = {name: style_of(pair, name) for name in sets}
+    components.chart(
+        differences(
+            [row.name for row in rows],
+            *(np.array([getattr(row, part) for row in rows]) for part in ("change", "low", "high")),
+            title=f"Difference in {info.label}",
+            axis=f"A − B: {right} better to the right of 0, {left} to the left",
+            styles=[styles.get(row.name, _MEAN_STYLE) for row in rows],
+            shown=pair.both,
+        ),
+        key="compared_metric",
+        alt=f"Difference in {info.label}: "
+        + ", ".join(f"{row.name} {row.change:+.3f}" for row in rows),
+    )
+    show_table(
+        as_frame(rows, of="OOD set"),
+        row_shades(rows),
+        alt=f"Difference in {info.label} on each set",
+    )
+    st.caption(_about_detection(pair, metric, sets))
+
+
+def _resampled(pair: Pair, sets: list[str]) -> Bootstrap:
+    """A − B over resamples: of the same samples where both sides hold the same."""
+    paired = [name for name in sets if name in pair.paired]
+    apart = [name for name in sets if name not in pair.paired]
+    values = {}
+    for names, seeds in ((paired, (0, 0)), (apart, (0, 1))):
+        if names:
+            first, second = (
+                compare_loaders.resampled(
+                    view.run, view.epoch, view.layer, pair.detector, tuple(names), seed
+                )
+                for view, seed in zip(pair.views, seeds, strict=True)
+            )
+            values |= first.minus(second).values
+    return Bootstrap({name: values[name] for name in sets})
+
+
+def detection_rows(
+    metric: str,
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    tests: Mapping[str, PairedTest],
+    resampled: Bootstrap,
+) -> list[Difference]:
+    """A metric's difference on each set, then on average over near, far and all sets.
+
+    Parameters
+    ----------
+    first, second : detection metrics of A and B, a row for each of the same sets
+    tests : of the difference in AUROC on each set
+    resampled : differences of all metrics over resamples
+    """
+    info = DEFINITIONS[metric]
+    raised = corrected(tests)
+
+    def row(name: str, kind: str, sets: list[str], **ends) -> Difference:
+        a, b = (float(table.loc[sets, metric].mean()) for table in (first, second))
+        return Difference(name, kind, a, b, better=better_side(info, a, b), **ends)
+
+    rows = []
+    for name, kind in first["group"].items():
+        if metric == "auroc":
+            test = tests[name]
+            ends = {"low": test.low, "high": test.high, "p": test.p_value}
+            ends |= {"corrected": raised[name], "sure": raised[name] < LEVEL}
+        else:
+            ends = _interval(resampled.interval(name, metric))
+        rows.append(row(name, kind, [name], **ends))
+    for group in mean_groups(first["group"]):
+        own = [name for name, kind in first["group"].items() if group in ("all", kind)]
+        ends = _interval(resampled.mean_interval(own, metric))
+        rows.append(row("mean" if group == "all" else f"mean {group}", "mean", own, **ends))
+    return rows
+
+
+def _interval(interval: metrics.Interval) -> dict:
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "sure": not interval.low <= 0 <= interval.high,
+    }
+
+
+def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
+    paired = [name for name in sets if name in pair.paired]
+    if len(paired) == len(sets):
+        same = (
+            "Both sides scored the same samples, so the interval is of the difference itself: what "
+            "makes a sample easy for both drops out. "
+        )
+    elif paired:
+        same = (
+            f"Both sides scored the same samples of {', '.join(map(components.plain, paired))}: "
+            "there the comparison is paired. Elsewhere the samples differ, and both sides' "
+            "uncertainties add up. "
+        )
+    else:
+        same = (
+            "The two sides are not known to hold the same samples, so the comparison is unpaired: "
+            "both sides' uncertainties add up. "
+        )
+    bootstrap = (
+        f"95 % intervals {'of means ' if metric == 'auroc' else ''}are of "
+        f"{compare_loaders.RESAMPLES:,} resamples of the test samples"
+    )
+    if metric == "auroc":
+        test = "DeLong's test" if paired else "DeLong's variances, unpaired"
+        how = f"{test}, two-sided; {bootstrap}. {about_correction(len(sets))}"
+    else:
+        how = f"{bootstrap}, each taken alone: the more rows, the more are off by luck. "
+    return (
+        f"{same}{how}Nothing here speaks about training the networks again, with another seed. In "
+        "means every set counts the same."
+    )
+
+
+def network(pair: Pair) -> None:
+    """Differences in accuracy, calibration and collapse."""
+    parts = [*_accuracy(pair), *_calibration(pair)]
+    tables = each_side(pair, lambda at: _collapse_values(pair, at))
+    rows = list(_collapse(tables)) if len(tables) == 2 else []
+    if not parts and not rows:
+        return
+    st.subheader("What changed in the network", anchor=False)
+    if parts:
+        show_table(
+            as_frame(parts, of="Measure"),
+            row_shades(parts, each_alone=True),
+            alt="Differences in accuracy and calibration on the ID test samples",
+        )
+    if rows:
+        show_table(
+            as_frame(rows, of="Collapse metric", better="more collapsed"),
+            row_shades(rows, each_alone=True),
+            alt="Differences of collapse metrics",
+            formats={"A": "%.4g", "B": "%.4g", "A − B": "%+.3g"},
+        )
+    st.caption(_about_network(pair))
+
+
+def _accuracy(pair: Pair) -> Iterator[Difference]:
+    right = each_side(
+        pair, lambda at: compare_loaders.right(pair.views[at].run, pair.views[at].epoch)
+    )
+    if len(right) < 2:
+        return
+    a, b = (float(each.mean()) for each in right.values())
+    better = "A" if a > b else "B" if b > a else ""
+    if not pair.same_known:
+        yield Difference("Accuracy", "not tested: other samples", a, b, better=better)
+        return
+    test = metrics.mcnemar(right[0], right[1])
+    yield Difference(
+        "Accuracy",
+        "ID test samples",
+        *(a, b, test.low, test.high, test.p_value),
+        better=better,
+        sure=test.p_value < LEVEL,
+    )
+
+
+def _calibration(pair: Pair) -> Iterator[Difference]:
+    tables = each_side(pair, lambda at: board_loaders.calibration_table(pair.views[at].run))
+    if len(tables) < 2:
+        return
+    rows = [
+        table[table["epoch"] == view.epoch] if len(table) else table
+        for view, table in zip(pair.views, tables.values(), strict=True)
+    ]
+    if any(each.empty for each in rows):
+        return
+    for name in ("ece", "nll"):
+        info = CALIBRATION_DEFINITIONS[name]
+        a, b = (float(each[name].iloc[0]) for each in rows)
+        yield Difference(info.label, "ID test samples", a, b, better=better_side(info, a, b))
+
+
+def _collapse_values(pair: Pair, at: int) -> pd.Series | None:
+    """By metric the value at a side; what is about OOD sets is averaged over those of both."""
+    view = pair.views[at]
+    table = loaders.collapse_table(view.run)
+    here = table[(table["epoch"] == view.epoch) & (table["layer"] == view.layer)]
+    shared = {"", *(set(pair.a.run.ood_sets) & set(pair.b.run.ood_sets))}
+    values = here[here["set"].isin(shared)].groupby("metric")["value"].mean()
+    return values.dropna() if len(values) else None
+
+
+def _collapse(values: Mapping[int, pd.Series]) -> Iterator[Difference]:
+    first, second = values[0], values[1]
+    for name, info in METRICS.items():
+        if name in first and name in second:
+            a, b = float(first[name]), float(second[name])
+            yield Difference(info.label, info.group, a, b, better=better_side(info, a, b))
+
+
+def _about_network(pair: Pair) -> str:
+    tested = (
+        "Accuracy: McNemar's exact test on the same cached test samples, the interval by Agresti "
+        "and Min. "
+        if pair.same_known
+        else ""
+    )
+    return (
+        f"{tested}Calibration errors have no interval: they come out larger on any resample than "
+        "on the samples themselves. Collapse metrics have none either: they are of the whole "
+        "training set, not of samples drawn from it, so for these two networks the difference is "
+        "what it is. Whether it would be the same after another training, one run of each cannot "
+        "tell."
+    )
