@@ -20,7 +20,7 @@ BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "thresholds", "transfer")
 }
-SCREEN = SCIENCE | {"store", "figures"}
+SCREEN = SCIENCE | {"store", "figures", "glossary", "sources"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
 ALLOWED = {
     "errors": set(),
@@ -30,6 +30,8 @@ ALLOWED = {
     "arrays": {"errors"},
     "temperature": {"arrays", "errors"},
     "cli": {"errors"},
+    "glossary": set(),
+    "sources": set(),
     "collapse": BASE,
     "detectors": BASE,
     "embedding": BASE,
@@ -54,7 +56,7 @@ ALLOWED = {
 MAY_INFER = re.compile(r"ui/upload.*\.py")
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"),
-    *("caching", "importing"),
+    *("caching", "glossary", "importing", "sources"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 
