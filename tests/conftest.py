@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: real, small runs, image folders, and disks that fail."""
+"""Fixtures that several test files share: runs, image folders, disks that fail, a browser."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, FLAGS, MARKUP, TIMEOUT, VIEWPORT, note_complaint, running_app
 from PIL import Image
 
 # Spinning threads of one test starve the browser or the worker processes of another.
@@ -115,3 +117,85 @@ def files_below() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
+    """The real run `digits` beside the made runs `cats` and `zoo`, whose names are markup."""
+    from made_runs import add_maps, make_run
+
+    from ncviz.store import open_run
+
+    folder = tmp_path_factory.mktemp("browser") / "checkpoints"
+    shutil.copytree(digits_checkpoints, folder)
+    add_maps(open_run(folder / "digits"))
+    layers = ("encoder", "projector")
+    add_maps(make_run(folder, "cats", layers=layers, stages={9: ("stage1", "stage2")}))
+    add_maps(
+        make_run(
+            folder, "zoo", classes=(f"{MARKUP}1", f"{MARKUP}2", "eel"), ood_sets={"<b>bold": "near"}
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def fresh_app(checkpoints) -> Iterator[str]:
+    """The address of a server that nobody has visited."""
+    with running_app(checkpoints) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def app(checkpoints) -> Iterator[str]:
+    """The address of a server that all browser tests share."""
+    with running_app(checkpoints) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    # Its event loop would be in the way of other tests: one for each file, not for the session.
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def profile(chromium):
+    """A reader's browser, which keeps scripts and fonts from one tab to the next."""
+    return chromium.new_context(viewport=VIEWPORT)
+
+
+@pytest.fixture
+def reader(chromium, profile):
+    """Opens tabs; at the end no tab may have asked another machine or complained.
+
+    `stranger` opens it in a browser of its own that has seen nothing yet.
+    """
+    tabs, requests, complaints = [], [], []
+
+    def open_tab(address: str, *, stranger: bool = False):
+        context = chromium.new_context(viewport=VIEWPORT) if stranger else profile
+        tab = context.new_page()
+        tabs.append(tab)
+        tab.set_default_timeout(TIMEOUT)
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("websocket", lambda websocket: requests.append(websocket.url))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda message: note_complaint(message, complaints))
+        tab.goto(address)
+        # The last thing that a page draws; one without charts has no way to save them.
+        last = "Source: " if "/Reference" in address else "Charts are saved as"
+        tab.get_by_text(last).last.wait_for()
+        return tab
+
+    yield open_tab
+    for tab in tabs:
+        tab.close()
+    hosts = {urlsplit(url).hostname for url in requests if not url.startswith(("data:", "blob:"))}
+    assert hosts <= {"localhost"}
+    assert not complaints

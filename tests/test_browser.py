@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-
 import pandas as pd
 import pytest
+from browser import (
+    MARKS,
+    MARKUP,
+    address_of,
+    charts_show,
+    map_shows,
+    place_of,
+    wait_for_address,
+)
 from made_files import encoded, five_images, photograph, three_others, write_all
-from made_runs import add_maps, make_run
 
 from ncviz.store import open_run
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
-]
+pytestmark = MARKS
 
-ROOT = Path(__file__).resolve().parents[1]
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PAGES = {
     "/": "What is here, and what should I look at first?",
     "/Neural_collapse": "How collapsed is this network at this epoch?",
@@ -49,177 +28,6 @@ PAGES = {
     "/Upload": "Would the network know this image?",
     "/Leaderboard": "Which detector for which kind of unknown?",
 }
-MARKUP = "<img src=x onerror=alert(1)>"
-STRANGE = {"<b>bold": "near"}
-TIMEOUT = 60_000
-VIEWPORT = {"width": 1280, "height": 900}
-# Every chart of the page is drawn, and each says under its title that it shows this.
-CHARTS_SHOW = """([text, count]) => {
-  const plots = [...document.querySelectorAll('.js-plotly-plot')];
-  return plots.length >= count && plots.every(
-    plot => plot.layout && plot.layout.title.subtitle.text.includes(text));
-}"""
-CHARTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
-  plot => JSON.stringify([plot.layout.title, plot.layout.shapes, plot.data.map(
-    trace => [trace.name, trace.x, trace.y, trace.z].map(
-      values => ArrayBuffer.isView(values) ? [...values] : values))]))"""
-
-
-@pytest.fixture(scope="module")
-def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
-    """The real run `digits` beside the made runs `cats` and `zoo`, whose names are markup."""
-    folder = tmp_path_factory.mktemp("browser") / "checkpoints"
-    shutil.copytree(digits_checkpoints, folder)
-    add_maps(open_run(folder / "digits"))
-    layers = ("encoder", "projector")
-    add_maps(make_run(folder, "cats", layers=layers, stages={9: ("stage1", "stage2")}))
-    add_maps(make_run(folder, "zoo", classes=(f"{MARKUP}1", f"{MARKUP}2", "eel"), ood_sets=STRANGE))
-    return folder
-
-
-@contextmanager
-def running_app(checkpoints: Path) -> Iterator[str]:
-    """A fresh server; its address."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true"]  # no window on a developer's screen
-    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(checkpoints)}
-    server = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://localhost:{port}"
-    try:
-        _wait_until_healthy(address, server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_until_healthy(address: str, server: subprocess.Popen) -> None:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError("the app did not start")
-
-
-@pytest.fixture
-def fresh_app(checkpoints) -> Iterator[str]:
-    """The address of a server that nobody has visited."""
-    with running_app(checkpoints) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def app(checkpoints) -> Iterator[str]:
-    with running_app(checkpoints) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def profile(chromium):
-    """A reader's browser, which keeps scripts and fonts from one tab to the next."""
-    return chromium.new_context(viewport=VIEWPORT)
-
-
-@pytest.fixture
-def reader(chromium, profile):
-    """Opens tabs; at the end no tab may have asked another machine or complained.
-
-    `stranger` opens it in a browser of its own that has seen nothing yet.
-    """
-    tabs, requests, complaints = [], [], []
-
-    def open_tab(address: str, *, stranger: bool = False):
-        context = chromium.new_context(viewport=VIEWPORT) if stranger else profile
-        tab = context.new_page()
-        tabs.append(tab)
-        tab.set_default_timeout(TIMEOUT)
-        tab.on("request", lambda request: requests.append(request.url))
-        tab.on("websocket", lambda websocket: requests.append(websocket.url))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("console", lambda message: _note(message, complaints))
-        tab.goto(address)
-        # The last thing that a page draws; one without charts has no way to save them.
-        last = "Source: " if "/Reference" in address else "Charts are saved as"
-        tab.get_by_text(last).last.wait_for()
-        return tab
-
-    yield open_tab
-    for tab in tabs:
-        tab.close()
-    hosts = {urlsplit(url).hostname for url in requests if not url.startswith(("data:", "blob:"))}
-    assert hosts <= {"localhost"}
-    assert not complaints
-
-
-def _note(message, complaints: list[str]) -> None:
-    # On a deep link Streamlit looks for its server below the page's own path first.
-    looking = "/_stcore/" in message.location.get("url", "") and "404" in message.text
-    if message.type == "error" and not looking:
-        complaints.append(message.text)
-
-
-def charts_show(tab, text: str, count: int = 2) -> list[str]:
-    """What every chart draws, once all of them show `text`."""
-    tab.wait_for_function(CHARTS_SHOW, arg=[text, count])
-    return tab.evaluate(CHARTS)
-
-
-def map_shows(tab, epoch: int) -> list[str]:
-    """What each panel of the map draws, once the points have come to rest at `epoch`."""
-    tab.locator(f'.root[data-epoch="{epoch}"]:not([data-moving])').wait_for()
-    panels = tab.locator(".plot canvas").all()
-    return [panel.evaluate("canvas => canvas.toDataURL()") for panel in panels]
-
-
-def place_of(tab, sample: int) -> tuple[float, float]:
-    """Where a sample of the map is in the first panel, in pixels of the window."""
-    return tuple(
-        tab.locator(".root").evaluate(
-            """(root, sample) => {
-              const chart = root.parentNode.ncviz;
-              const lens = chart.panels[0].lens();
-              const box = chart.panels[0].canvas.getBoundingClientRect();
-              const [x, y] = chart.now.subarray(2 * sample, 2 * sample + 2);
-              return [box.x + lens.x(x), box.y + lens.y(y)];
-            }""",
-            sample,
-        )
-    )
-
-
-def address_of(tab) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(tab.url).query)
-
-
-def wait_for_address(tab, **expected: str) -> None:
-    """Waits until the URL has these values; None: not in the URL, which means the default."""
-    tab.wait_for_function(
-        """expected => {
-          const query = new URLSearchParams(location.search);
-          return Object.entries(expected).every(([name, value]) => query.get(name) === value);
-        }""",
-        arg=expected,
-    )
 
 
 @pytest.mark.parametrize("path", PAGES)
