@@ -93,8 +93,8 @@ class Claim:
 class Trend:
     """A sentence about how NC1 moves with something else, word by word as printed.
 
-    `measure` and `words` are those of a `Claim`; if the sentence holds, it rises with NC1 or, without
-    `rises`, falls.
+    `measure` and `words` are as in a `Claim`; if the sentence holds, the measure rises with NC1
+    or, without `rises`, falls.
     """
 
     printed: str

@@ -57,7 +57,8 @@ _CRITERIA = Table(
 
 SLIDES = Document(
     name="slides",
-    title="Controlling Neural Collapse Enhances Out-of-Distribution Detection and Transfer Learning",
+    title="Controlling Neural Collapse Enhances Out-of-Distribution Detection and Transfer "
+    "Learning",
     authors="Md Yousuf Harun, Jhair Gallardo, Christopher Kanan",
     published="arXiv 2502.10691",
     address="https://arxiv.org/abs/2502.10691",

@@ -148,6 +148,15 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     return View(run, epoch, layer)
 
 
+def move_to(run: Run, *, epoch: int, layer: str) -> None:
+    """Choose all three; for callbacks, which run before the controls are drawn."""
+    st.session_state["run"] = run.name
+    st.session_state["epoch"] = epoch
+    st.session_state["layer"] = layer
+    # Else the end of the run looked at before would be taken for the end of this one.
+    st.session_state[_EPOCHS_OF_RUN] = run.epochs
+
+
 def _layers(run: Run, epoch: int) -> tuple[str, ...]:
     try:
         return run.epoch(epoch).layers

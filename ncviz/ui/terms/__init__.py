@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from ncviz.glossary import TERMS
 from ncviz.ui import frontend
@@ -23,7 +24,7 @@ def terms(names: Sequence[str]) -> None:
                     {
                         "name": term.name,
                         "definition": term.definition,
-                        "link": f"Reference?find=%3D{GROUP}/{term.name.replace(' ', '+')}",
+                        "link": f"Reference?{urlencode({'find': f'={GROUP}/{term.name}'})}",
                     }
                     for term in found
                 ],
