@@ -59,7 +59,8 @@ def test_every_link_leads_into_its_state(open_overview):
         assert titles(app) == TITLES
         healthy(app.button(key=f"_tour_{step.title}").click().run())
         assert app.title[0].value == step.page.question
-        expected = {"run": step.run.name, "epoch": step.epoch, "layer": step.layer, **step.state}
+        expected = {"run": step.run.name, "epoch": step.epoch, "layer": step.layer}
+        expected |= {**step.state, **step.address}
         assert {key: app.session_state[key] for key in expected} == expected
         assert app.selectbox(key="run").value == step.run.name
         assert app.select_slider(key="epoch").value == step.epoch
@@ -96,7 +97,7 @@ def test_numbers_of_the_sentences_are_those_of_the_run(tmp_path):
     known = step_of(runs, "Known from unknown")
     assert f"noise from made with an AUROC of {energy['noise']:.3f}" in known.sentence
     assert f"letters, more like what it learned, with {energy['letters']:.3f}" in known.sentence
-    assert known.state["sets"] == ["noise", "letters"]
+    assert known.address["sets"] == ["noise", "letters"]
 
 
 def test_numbers_of_both_layers_are_means_over_the_sets_of_the_last_epoch():
@@ -135,9 +136,9 @@ def test_the_projector_is_looked_at_where_there_is_one(open_overview, tmp_path):
     make_run(tmp_path, "alpha")
     make_run(tmp_path, "beta", layers=("encoder", "projector"))
     step = step_of(open_runs(tmp_path), "Class means spread out")
-    assert (step.run.name, step.layer, step.state["order"]) == ("beta", "projector", "cluster")
+    assert (step.run.name, step.layer, step.address["order"]) == ("beta", "projector", "cluster")
     grouped = make_run(tmp_path, "gamma", layers=("encoder", "projector"), superclasses="abab")
-    assert step_of({"gamma": grouped}, "Class means spread out").state["order"] == "superclass"
+    assert step_of({"gamma": grouped}, "Class means spread out").address["order"] == "superclass"
 
 
 def test_a_link_to_an_early_epoch_is_not_taken_for_the_end_of_the_run_before(

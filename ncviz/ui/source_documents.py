@@ -82,8 +82,8 @@ def _head(document: Document, view: View | None, ood_set: str | None) -> None:
     if view is None:
         return
     st.markdown(
-        f"**These numbers cannot be equal.** {plain(document.why_other)} What should agree is "
-        "which way a number lies, and roughly how far."
+        f"**These numbers cannot be equal.** {plain(document.why_other)} They show "
+        "what the same quantity comes to in two networks."
     )
     components.provenance(
         str(view.shown),
@@ -168,7 +168,10 @@ def _difference(row: Row, own: float | Span | None) -> str:
         theirs = float(row.printed.removesuffix("x")) if row.meant is None else row.meant
     except ValueError:
         return ""
-    return f"{own - theirs:+.3f}".replace("-", "−") if isinstance(own, float) else ""
+    if not isinstance(own, float):
+        return ""
+    words = f"{own - theirs:+.3f}".replace("-", "−")
+    return "0.000" if words[1:] == "0.000" else words
 
 
 def _chance_of_aupr(table: Table, view: View, ood_set: str | None) -> None:

@@ -35,7 +35,7 @@ def beside(view: View, quantity: Quantity, ood_set: str | None) -> float | Span 
             return values[0] / values[1] if all(values) else None
         case Detection(name, metric):
             rows = detection(view, name, ood_set)
-            return _only(rows[metric])
+            return _only(rows[metric]) if len(rows) else None
         case Scores(name, known):
             return _span(view, name, "test" if known else ood_set)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,8 @@ class Step:
     title : names it; steps of one tour have different ones
     sentence : what is to be seen and why, with numbers of the run
     page, run, epoch, layer : where the link leads
-    state : further controls of the page, by key
+    state : further controls that the Overview has too, by key
+    address : controls of that page alone, by key; the address writes their values as they are
     """
 
     title: str
@@ -48,12 +48,14 @@ class Step:
     run: Run
     epoch: int
     layer: str
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
+    address: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     def arrive(self) -> None:
         """Set the controls of the page."""
         controls.move_to(self.run, epoch=self.epoch, layer=self.layer)
         st.session_state.update(self.state)
+        st.session_state.update(self.address)
 
 
 def show(runs: Mapping[str, Run]) -> None:
@@ -84,6 +86,7 @@ def show(runs: Mapping[str, Run]) -> None:
                     f"Open {step.page.title}",
                     key=f"_tour_{step.title}",
                     arrive=step.arrive,
+                    address=step.address,
                     type="tertiary",
                     help=f"{plain(step.run.name)}, epoch {step.epoch}, layer {plain(step.layer)}",
                 )
@@ -148,7 +151,7 @@ def _means(runs: Sequence[Run]) -> Step | None:
             run,
             int(line.epochs[-1]),
             layer,
-            {"order": order, "colours": "fit"},
+            address={"order": order, "colours": "fit"},
         )
     return None
 
@@ -176,7 +179,8 @@ def _scores(runs: Sequence[Run]) -> Step | None:
         run,
         int(easy["epoch"]),
         run.layers[-1],
-        {"detector": name, "sets": sets},
+        {"detector": name},
+        {"sets": sets},
     )
 
 
@@ -208,7 +212,7 @@ def _points(runs: Sequence[Run]) -> Step | None:
         run,
         epochs[0],
         run.layers[-1],
-        {"colour": "class"},
+        address={"colour": "class"},
     )
 
 
@@ -238,7 +242,7 @@ def _trade_off(runs: Sequence[Run]) -> Step | None:
             run,
             int(projector["epoch"]),
             PAIR[1],
-            {"runs": [run.name], "points": "epochs", "layer_detector": probe_energy.INFO.name},
+            address={"runs": [run.name], "points": "epochs"},
         )
     return None
 
