@@ -79,10 +79,14 @@ def test_the_link_of_a_word_leads_to_it_alone(open_page, tmp_path):
 
 def test_the_glossary_lists_every_word(open_page, tmp_path):
     app = open_page(tmp_path, REFERENCE.path, section="Glossary")
-    said = "\n".join(each.value for each in app.markdown).replace("\\", "")
+    said = [each.value.replace("\\", "") for each in app.markdown]
+    links = {button.key: button.label.replace("\\", "").strip("*") for button in app.button}
     for term in TERMS.values():
-        assert f"**{term.name}**" in said
         assert term.definition in said
+        assert links[f"_link_glossary/{term.name}"] == term.name
+    app.button(key="_link_glossary/Near and far").click().run()
+    assert app.session_state["find"] == "=glossary/Near and far"
+    assert sum("**Near and far**" in each.value for each in app.markdown) == 1
 
 
 def test_a_word_is_found_by_another_name_for_it(open_page, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,8 +59,7 @@ def body() -> None:
     if section == SOURCES:
         source_documents.show()
     elif section == WORDS:
-        st.markdown("The words of these pages, in a sentence or two each.")
-        _show_side_by_side([entry for entry in _entries() if entry.group == GLOSSARY])
+        _glossary()
     else:
         _definitions()
 
@@ -84,15 +83,27 @@ def _definitions() -> None:
             _show(entry)
 
 
-def _show_side_by_side(entries: Sequence[Entry]) -> None:
-    for start in range(0, len(entries), 2):
-        for column, entry in zip(st.columns(2), entries[start : start + 2], strict=False):
-            with column:
-                _show(entry)
+def _glossary() -> None:
+    st.caption(
+        "The words of these pages, related ones side by side. Each is a link to itself: the "
+        "address of the page then leads to it."
+    )
+    terms = list(TERMS.values())
+    for start in range(0, len(terms), 2):
+        for column, term in zip(st.columns(2), terms[start : start + 2], strict=False):
+            with column.container(gap=None):
+                st.button(
+                    f"**{components.plain(term.name)}**",
+                    type="tertiary",
+                    key=f"_link_{GLOSSARY}/{term.name}",
+                    on_click=_find,
+                    args=(f"{_EXACTLY}{GLOSSARY}/{term.name}",),
+                )
+                st.markdown(components.plain(term.definition))
 
 
 def _show(entry: Entry, *, with_group: bool = False) -> None:
-    with st.container(border=True, height="stretch"):
+    with st.container(border=True):
         if with_group:
             st.caption(components.plain(entry.group))
         entry.draw()
