@@ -102,17 +102,25 @@ def _answer(gestures: Gestures, told: Any) -> None:
     if not isinstance(told, dict) or told.get("kind") not in gestures.names:
         return
     try:
-        if told["kind"] == "click":
-            place = told["place"]
-            place = tuple(map(int, place)) if isinstance(place, list) else int(place)
-            data = tuple(map(float, told["data"]))
-            gestures.click(Point(int(told["trace"]), place, data))
-        elif told["kind"] == "span":
-            low, high = sorted(map(float, told["span"]))
-            gestures.span(low, high)
-        else:
-            gestures.lasso(
-                {int(trace): list(map(int, places)) for trace, places in told["points"].items()}
-            )
-    except (KeyError, TypeError, ValueError):
+        arguments = _READ[told["kind"]](told)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return
+    getattr(gestures, told["kind"])(*arguments)
+
+
+def _read_click(told: dict) -> tuple[Point]:
+    place = told["place"]
+    place = tuple(map(int, place)) if isinstance(place, list) else int(place)
+    return (Point(int(told["trace"]), place, tuple(map(float, told["data"]))),)
+
+
+def _read_span(told: dict) -> tuple[float, float]:
+    low, high = sorted(map(float, told["span"]))
+    return low, high
+
+
+def _read_lasso(told: dict) -> tuple[dict[int, list[int]]]:
+    return ({int(trace): [int(at) for at in places] for trace, places in told["points"].items()},)
+
+
+_READ = {"click": _read_click, "span": _read_span, "lasso": _read_lasso}
