@@ -59,16 +59,18 @@ def test_every_link_leads_into_its_state(open_overview):
         assert titles(app) == TITLES
         healthy(app.button(key=f"_tour_{step.title}").click().run())
         assert app.title[0].value == step.page.question
-        expected = {"run": step.run.name, "epoch": step.epoch, "layer": step.layer}
+        expected = {"run": step.view.run.name, "epoch": step.view.epoch, "layer": step.view.layer}
         expected |= {**step.state, **step.address}
         assert {key: app.session_state[key] for key in expected} == expected
-        assert app.selectbox(key="run").value == step.run.name
-        assert app.select_slider(key="epoch").value == step.epoch
+        assert app.selectbox(key="run").value == step.view.run.name
+        assert app.select_slider(key="epoch").value == step.view.epoch
 
 
 def test_the_steps_of_the_shipped_runs_lead_to_what_shows_best():
     runs = open_runs(SHIPPED)
-    places = {step.title: (step.page, step.run.name, step.layer) for step in tour.steps(runs)}
+    places = {
+        step.title: (step.page, step.view.run.name, step.view.layer) for step in tour.steps(runs)
+    }
     controlled = "cifar100-resnet18-controlled"
     assert places == {
         "Classes collapse": (NEURAL_COLLAPSE, controlled, "projector"),
@@ -103,7 +105,7 @@ def test_numbers_of_the_sentences_are_those_of_the_run(tmp_path):
 def test_numbers_of_both_layers_are_means_over_the_sets_of_the_last_epoch():
     runs = open_runs(SHIPPED)
     step = step_of(runs, "Two layers, two tasks")
-    detection, transfer = step.run.detection(), step.run.transfer()
+    detection, transfer = step.view.run.detection(), step.view.run.transfer()
     detection = detection.query("detector == 'energy_probe' and epoch == 60")
     transfer = transfer.query("epoch == 60")
     shares = {
@@ -117,7 +119,7 @@ def test_numbers_of_both_layers_are_means_over_the_sets_of_the_last_epoch():
     assert f"the encoder lets {through} of" in step.sentence
     assert f"the projector {later_through} (FPR95)" in step.sentence
     assert f"errors are {error} and {later_error} (transfer)" in step.sentence
-    assert step.epoch == 60
+    assert step.view.epoch == 60
 
 
 def test_steps_that_no_run_can_show_are_left_out(open_overview, tmp_path):
@@ -136,7 +138,11 @@ def test_the_projector_is_looked_at_where_there_is_one(open_overview, tmp_path):
     make_run(tmp_path, "alpha")
     make_run(tmp_path, "beta", layers=("encoder", "projector"))
     step = step_of(open_runs(tmp_path), "Class means spread out")
-    assert (step.run.name, step.layer, step.address["order"]) == ("beta", "projector", "cluster")
+    assert (step.view.run.name, step.view.layer, step.address["order"]) == (
+        "beta",
+        "projector",
+        "cluster",
+    )
     grouped = make_run(tmp_path, "gamma", layers=("encoder", "projector"), superclasses="abab")
     assert step_of({"gamma": grouped}, "Class means spread out").address["order"] == "superclass"
 

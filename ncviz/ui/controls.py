@@ -128,6 +128,13 @@ def number(
     )
 
 
+def go_to(view: View) -> None:
+    """Let every page show `view`; called before the next drawing."""
+    for key, value in (("run", view.run.name), ("epoch", view.epoch), ("layer", view.layer)):
+        st.session_state[key] = value
+    st.session_state[_EPOCHS_OF_RUN] = view.run.epochs
+
+
 def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
     """Run, epoch and layer, in this order; each of `runs` has a saved epoch.
 
@@ -146,15 +153,6 @@ def choose_view(runs: Mapping[str, Run], default: str | None = None) -> View:
         "pooled outputs inside the backbone, at epochs where they were extracted.",
     )
     return View(run, epoch, layer)
-
-
-def move_to(run: Run, *, epoch: int, layer: str) -> None:
-    """Choose all three; for callbacks, which run before the controls are drawn."""
-    st.session_state["run"] = run.name
-    st.session_state["epoch"] = epoch
-    st.session_state["layer"] = layer
-    # Else the end of the run looked at before would be taken for the end of this one.
-    st.session_state[_EPOCHS_OF_RUN] = run.epochs
 
 
 def _layers(run: Run, epoch: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ncviz.detectors import probe_energy
 from ncviz.store import Run
-from ncviz.ui import controls, detector, headlines, loaders, tables
+from ncviz.ui import controls, detector, loaders, tables
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import (
@@ -23,6 +23,7 @@ from ncviz.ui.navigation import (
     UPLOAD,
     Page,
 )
+from ncviz.ui.view import View
 
 _HIDDEN = "tour_is_hidden"
 _PER_ROW = 3
@@ -37,7 +38,7 @@ class Step:
     ----------
     title : names it; steps of one tour have different ones
     sentence : what is to be seen and why, with numbers of the run
-    page, run, epoch, layer : where the link leads
+    page, view : where the link leads
     state : further controls that the Overview has too, by key
     address : controls of that page alone, by key; the address writes their values as they are
     """
@@ -45,15 +46,13 @@ class Step:
     title: str
     sentence: str
     page: Page
-    run: Run
-    epoch: int
-    layer: str
+    view: View
     state: Mapping[str, str] = field(default_factory=dict)
     address: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     def arrive(self) -> None:
         """Set the controls of the page."""
-        controls.move_to(self.run, epoch=self.epoch, layer=self.layer)
+        controls.go_to(self.view)
         st.session_state.update(self.state)
         st.session_state.update(self.address)
 
@@ -88,7 +87,7 @@ def show(runs: Mapping[str, Run]) -> None:
                     arrive=step.arrive,
                     address=step.address,
                     type="tertiary",
-                    help=f"{plain(step.run.name)}, epoch {step.epoch}, layer {plain(step.layer)}",
+                    help=plain(step.view.shown),
                 )
 
 
@@ -107,9 +106,8 @@ def steps(runs: Mapping[str, Run]) -> Iterator[Step]:
 
 def _collapse(runs: Sequence[Run]) -> Step | None:
     """The run whose NC1 falls furthest, at its first epoch."""
-    metric = headlines.HEADLINES[0].metric
     lines = [
-        (run, tables.metric_series(loaders.collapse_table(run), run.layers[-1], metric))
+        (run, tables.metric_series(loaders.collapse_table(run), run.layers[-1], "nc1_pinv"))
         for run in runs
     ]
     lines = [
@@ -127,9 +125,7 @@ def _collapse(runs: Sequence[Run]) -> Step | None:
         f"epoch {first} to {number(line.values[-1])} at epoch {last}. Step on with the arrow key → "
         "and watch the other four measures beside it.",
         NEURAL_COLLAPSE,
-        run,
-        first,
-        run.layers[-1],
+        View(run, first, run.layers[-1]),
     )
 
 
@@ -148,9 +144,7 @@ def _means(runs: Sequence[Run]) -> Step | None:
             f"classes stay close. Their cosines still spread by {number(line.values[-1])}; in the "
             "even layout beside it, the ETF, by 0.",
             NEURAL_COLLAPSE,
-            run,
-            int(line.epochs[-1]),
-            layer,
+            View(run, int(line.epochs[-1]), layer),
             address={"order": order, "colours": "fit"},
         )
     return None
@@ -176,9 +170,7 @@ def _scores(runs: Sequence[Run]) -> Step | None:
         f"{detector.label(name)} tells {easy['set']} from {run.id_set} with an AUROC of "
         f"{easy['auroc']:.3f}{hard_words}. See where the hills overlap, then move the threshold.",
         OOD_SCORES,
-        run,
-        int(easy["epoch"]),
-        run.layers[-1],
+        View(run, int(easy["epoch"]), run.layers[-1]),
         {"detector": name},
         {"sets": sets},
     )
@@ -209,9 +201,7 @@ def _points(runs: Sequence[Run]) -> Step | None:
         f"{'see' if len(layers) > 1 else 'sees'} it. Press Play: through {len(epochs)} epochs "
         "classes draw together, and unknown images are drawn in among them or left between.",
         EMBEDDINGS,
-        run,
-        epochs[0],
-        run.layers[-1],
+        View(run, epochs[0], run.layers[-1]),
         address={"colour": "class"},
     )
 
@@ -239,9 +229,7 @@ def _trade_off(runs: Sequence[Run]) -> Step | None:
             f"errors are {percent(encoder['transfer'], 0)} and {percent(projector['transfer'], 0)} "
             "(transfer). See how both change with NC1.",
             TRADE_OFF,
-            run,
-            int(projector["epoch"]),
-            PAIR[1],
+            View(run, int(projector["epoch"]), PAIR[1]),
             address={"runs": [run.name], "points": "epochs"},
         )
     return None
@@ -260,9 +248,7 @@ def _image(runs: Sequence[Run]) -> Step | None:
         f"{run.name} knows {len(run.classes)} classes, such as {run.classes[0]} and "
         f"{run.classes[-1]},{accuracy}. Show it one of them, then anything else: would it notice?",
         UPLOAD,
-        run,
-        epoch,
-        run.layers[-1],
+        View(run, epoch, run.layers[-1]),
     )
 
 
