@@ -113,6 +113,9 @@ def test_the_source_documents_follow_the_address_and_the_epoch(app, reader):
     tab = reader(f"{app}/Reference?{query}")
     tab.get_by_text("digits · epoch 4 · layer encoder · OOD set noise").wait_for()
     assert address_of(tab)["against"] == ["noise"]
+    # The last table: a key pressed while the page is being drawn may find no button yet.
+    tab.get_by_text("The report gives neither the dimension").wait_for()
+    tab.get_by_role("button", name="Previous").wait_for()
     tab.keyboard.press("ArrowLeft")
     tab.get_by_text("digits · epoch 2 · layer encoder · OOD set noise").wait_for()
     wait_for_address(tab, epoch="2", section="Source documents")
