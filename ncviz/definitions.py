@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 RESULTS_VERSION = "1"
@@ -36,6 +36,7 @@ class MetricInfo:
         nothing
     source : paper or code that uses this definition
     caveat : what it is easily mistaken for, or where it misleads
+    needs : what it is computed from, given by the table that it stands in
     """
 
     name: str
@@ -48,8 +49,9 @@ class MetricInfo:
     direction: Direction
     source: str
     caveat: str = ""
+    needs: str = ""
 
 
-def by_name(infos: Iterable[MetricInfo]) -> dict[str, MetricInfo]:
-    """Table of the metrics under their own names, in the order given."""
-    return {info.name: info for info in infos}
+def by_name(infos: Iterable[MetricInfo], *, needs: str) -> dict[str, MetricInfo]:
+    """Table of the metrics under their own names, in the order given; all have the same `needs`."""
+    return {info.name: replace(info, needs=needs) for info in infos}

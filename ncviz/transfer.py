@@ -96,7 +96,8 @@ DEFINITIONS: dict[str, MetricInfo] = by_name(
             "Mensink et al., TPAMI 2013",
             "Euclidean on the features as they are, so directions of large variance decide.",
         ),
-    )
+    ),
+    needs="labelled features of both splits of another data set",
 )
 """Both transfer errors, by name."""
 

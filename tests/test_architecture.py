@@ -21,7 +21,7 @@ SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
     *("through_training", "thresholds", "transfer"),
 }
-SCREEN = SCIENCE | {"store", "figures"}
+SCREEN = SCIENCE | {"store", "figures", "glossary", "sources"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
 ALLOWED = {
     "errors": set(),
@@ -31,6 +31,8 @@ ALLOWED = {
     "arrays": {"errors"},
     "temperature": {"arrays", "errors"},
     "cli": {"errors"},
+    "glossary": set(),
+    "sources": set(),
     "collapse": BASE,
     "detectors": BASE,
     "embedding": BASE,
@@ -60,7 +62,7 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"),
-    *("caching", "importing"),
+    *("caching", "glossary", "importing", "sources"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 

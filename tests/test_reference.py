@@ -92,3 +92,23 @@ def test_the_document_has_every_detector_with_its_formula():
         info = detectors.info(name)
         assert f"`{name}`\n\n$$\n{info.formula}\n$$" in text
         assert info.caveat in text
+
+
+def test_each_definition_says_direction_needs_source_and_caveat(open_reference):
+    app = open_reference()
+    said = []
+    for group in app.button_group(key="about").options:
+        app.button_group(key="about").set_value(group).run()
+        said += [each.value.replace("\\", "") for each in app.caption]
+    for info in METRICS.values():
+        way = {"lower": "Falls ", "higher": "Rises ", "limit": "Approaches ", "none": "Ranks "}
+        origin = f" Needs: {info.needs}. Source: {info.source}."
+        lines = [each for each in said if each.endswith(origin)]
+        assert any(each.startswith(way[info.direction]) for each in lines), info.name
+        assert info.needs
+        assert not info.caveat or any(info.caveat in each for each in said)
+    for name in detectors.names():
+        info = detectors.info(name)
+        assert f"Higher = more in-distribution. Source: {info.source}." in said
+        assert any(each.startswith(f"Needs: {', '.join(info.needs)}.") for each in said)
+        assert any(info.caveat in each for each in said)

@@ -326,7 +326,7 @@ _DUALITY = (
     ),
 )
 
-_DECISIONS = (
+_AGREEMENT = (
     MetricInfo(
         "nc4_agreement",
         "NC4 agreement",
@@ -363,6 +363,9 @@ _DECISIONS = (
         _PAPYAN,
         "Not the agreement: both classifiers can be wrong together.",
     ),
+)
+
+_BIAS = (
     MetricInfo(
         "nc4_bias",
         "NC4 ‖Wμ_G + b‖",
@@ -452,14 +455,15 @@ _SPREAD = (
     ),
 )
 
-METRICS: dict[str, MetricInfo] = by_name(
-    _VARIABILITY
-    + _SIMPLEX
-    + _UNIFORMITY
-    + _WEIGHTS
-    + _DUALITY
-    + _DECISIONS
-    + _ORTHOGONALITY
-    + _SPREAD
+_MEANS = "sums over the training set by class"
+_MEANS_AND_HEAD = f"{_MEANS}, and the head"
+METRICS: dict[str, MetricInfo] = (
+    by_name(_VARIABILITY + _SIMPLEX + _UNIFORMITY, needs=_MEANS)
+    | by_name(_WEIGHTS, needs="the head")
+    | by_name(_DUALITY, needs=_MEANS_AND_HEAD)
+    | by_name(_AGREEMENT, needs=f"labelled training features, {_MEANS_AND_HEAD}")
+    | by_name(_BIAS, needs=_MEANS_AND_HEAD)
+    | by_name(_ORTHOGONALITY, needs=f"{_MEANS}, and features of an OOD set")
+    | by_name(_SPREAD, needs="training features")
 )
 """Every field of CollapseMetrics, Agreement, Orthogonality and Spread, by name."""

@@ -166,6 +166,7 @@ CALIBRATION_DEFINITIONS: dict[str, MetricInfo] = by_name(
             "Standard",
             "One sample that the network is sure of and wrong about can outweigh many.",
         ),
-    )
+    ),
+    needs="logits and labels of ID samples",
 )
 """What is said about the confidence of a network, by name."""

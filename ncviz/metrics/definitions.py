@@ -94,6 +94,7 @@ DEFINITIONS: dict[str, MetricInfo] = by_name(
             "Standard",
             "In units of the score: only comparable for one detector on one network.",
         ),
-    )
+    ),
+    needs="scores of ID and of OOD samples",
 )
 """Every field of DetectionMetrics, by name."""

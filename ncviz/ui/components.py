@@ -163,7 +163,7 @@ def define(info: MetricInfo, value: str | None = None) -> None:
     st.markdown(f"**{plain(info.label)}**" + (f" = **{value}**" if value else ""))
     st.markdown(plain(info.definition))
     formula(info.formula)
-    st.caption(f"{reading(info)} Source: {plain(info.source)}.")
+    st.caption(f"{reading(info)} Needs: {plain(info.needs)}. Source: {plain(info.source)}.")
     if info.caveat:
         st.caption(f":material/warning: {plain(info.caveat)}")
 

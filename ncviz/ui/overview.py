@@ -9,8 +9,19 @@ import streamlit as st
 from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
 from ncviz.figures.theme import ood_style
 from ncviz.store import Run
-from ncviz.ui import board_loaders, components, detector, headlines, loaders, shell, tables, told
+from ncviz.ui import (
+    board_loaders,
+    components,
+    detector,
+    headlines,
+    loaders,
+    shell,
+    tables,
+    told,
+    tour,
+)
 from ncviz.ui.components import number, percent, plain
+from ncviz.ui.links import link
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
 from ncviz.ui.view import View
 
@@ -36,6 +47,8 @@ def body(view: View) -> None:
     )
     with shell.readable_errors():
         _trends(runs, view, shown_detector)
+    with shell.readable_errors():
+        tour.show(runs)
     with shell.readable_errors():
         _key_numbers(view, shown_detector)
     with shell.readable_errors():
@@ -217,10 +230,8 @@ def _movement(first: float, last: float, words: Callable[[float], str]) -> str:
 
 
 def _link(target: Page, run: Run) -> None:
-    def follow() -> None:
+    def arrive() -> None:
         st.session_state["run"] = run.name
 
     key = f"_open_{target.title}_{run.name}"
-    if st.button(target.title, icon=target.icon, key=key, on_click=follow, width="stretch"):
-        # An empty mapping, because None would refuse to clear parameters bound to controls.
-        st.switch_page(target.path, query_params={})
+    link(target, target.title, key=key, arrive=arrive, width="stretch")

@@ -14,6 +14,7 @@ from ncviz.store import Run, checkpoints_root
 from ncviz.ui import brand, components, controls, loaders, selection
 from ncviz.ui.navigation import PAGES, Page
 from ncviz.ui.player import page_ends
+from ncviz.ui.terms import terms
 from ncviz.ui.view import View
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def show(page: Page, body: Callable[[View], None]) -> None:
     _begin(page)
     view = None
     with readable_errors():
-        view = _choose_view()
+        view = choose_view()
         if view is not None:
             body(view)
             with st.sidebar:
@@ -46,6 +47,7 @@ def _begin(page: Page) -> None:
     loaders.look_again()
     _navigation()
     st.title(page.question, anchor=False)
+    terms(page.terms)
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def _navigation() -> None:
             st.page_link(page.path, label=page.title, icon=page.icon)
 
 
-def _choose_view() -> View | None:
+def choose_view() -> View | None:
     """The shared part of the sidebar; says what to do where there is nothing to choose."""
     listing = loaders.listing()
     runs = {name: run for name, run in listing.runs.items() if run.epochs}

@@ -1,0 +1,255 @@
+"""The two source documents: each of their numbers beside the same number of the chosen run."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from ncviz.figures.theme import signed
+from ncviz.sources import DOCUMENTS, Claim, Detection, Document, Row, Table, Trend
+from ncviz.ui import components, controls, loaders, shell, source_numbers
+from ncviz.ui.components import number, plain
+from ncviz.ui.player import page_ends
+from ncviz.ui.source_numbers import Span
+from ncviz.ui.view import View
+
+ABSENT = "–"
+DIGITS = 4
+AUPR = "aupr_in"
+
+
+def show() -> None:
+    """The section of the page; without a run the documents stand alone."""
+    document = DOCUMENTS[
+        controls.switch(
+            "Document",
+            list(DOCUMENTS),
+            key="document",
+            help="report: a student report on OOD scores and neural collapse. slides: a talk on "
+            "controlling neural collapse.",
+        )
+    ]
+    view = shell.choose_view()
+    ood_set = _choose_ood_set(view, document)
+    _head(document, view, ood_set)
+    layers = source_numbers.of_layers(view) if view else pd.DataFrame()
+    if view is not None and layers.empty:
+        components.empty_state(
+            f"Epoch {view.epoch} of {plain(view.run.name)} has no results to set beside. Make them "
+            "with:",
+            *components.commands(view.run.name, imported=view.run.imported),
+        )
+    for table in document.tables:
+        with shell.readable_errors():
+            _table(table, view, ood_set)
+    if document.claims:
+        _claims(document, view, layers)
+    for note in document.notes:
+        st.caption(plain(note))
+    if view is not None:
+        page_ends(view.epoch)
+
+
+def _choose_ood_set(view: View | None, document: Document) -> str | None:
+    """The OOD set of the run that stands for the document's one."""
+    if view is None or not view.run.ood_sets or not document.ood_set:
+        return None
+    with st.sidebar:
+        return controls.choose(
+            "OOD set",
+            list(view.run.ood_sets),
+            key="against",
+            default=document.ood_set,
+            help="Whose detection metrics stand beside those of the document.",
+        )
+
+
+def _head(document: Document, view: View | None, ood_set: str | None) -> None:
+    st.subheader(plain(document.title), anchor=False)
+    st.caption(f"{plain(document.authors)}. Source: {plain(document.published)}.")
+    if document.address:
+        st.caption(f"<{document.address}>")
+    columns = {"": [], "The document": []}
+    for what, words in document.setting:
+        columns[""].append(plain(what))
+        columns["The document"].append(plain(words))
+    if view is not None:
+        own = _setting(view, ood_set)
+        columns[plain(view.run.name)] = [plain(own.get(what, "")) for what, _ in document.setting]
+    st.table(
+        pd.DataFrame(columns),
+        hide_index=True,
+        border="horizontal",
+        alt=f"What the numbers of the {document.name} and of the run were measured on",
+    )
+    if view is None:
+        return
+    st.markdown(
+        f"**These numbers cannot be equal.** {plain(document.why_other)} They show "
+        "what the same quantity comes to in two networks."
+    )
+    components.provenance(
+        str(view.shown),
+        f"OOD set {ood_set}" if ood_set else "",
+        "difference: the run's number less the document's",
+        "numbers of the run written by scripts/evaluate.py",
+        view.without_head,
+    )
+
+
+def _setting(view: View, ood_set: str | None) -> dict[str, str]:
+    """What a run is, in the words that documents use for it."""
+    run, recipe = view.run, view.run.recipe
+    model = recipe.get("model") or {}
+    data = [f"{run.id_set}, {len(run.classes)} classes"]
+    data += [
+        word for word, set_ in (("flips", "flip"), ("crops", "crop_padding")) if recipe.get(set_)
+    ]
+    against = ood_set or ", ".join(run.ood_sets)
+    network = [str(model.get("backbone") or model.get("architecture") or "unknown")]
+    network += [f"width {model['width']}"] if "width" in model else []
+    if "pretrained" in model:
+        network.append("pre-trained weights" if model["pretrained"] else "from random weights")
+    if model.get("projector", "none") != "none":
+        network.append(f"projector {model['projector']}")
+    training = [f"epoch {view.epoch} of {recipe.get('epochs', run.epochs[-1])}"]
+    if "optimizer" in recipe:
+        training.append(f"{recipe['optimizer']}, learning rate {recipe.get('learning_rate')}")
+    if recipe.get("entropy_weight"):
+        training.append(f"entropy weighted by {recipe['entropy_weight']}")
+    return {
+        "Data": ", ".join(data) + (f"; OOD: {against}" if against else ""),
+        "Network": ", ".join(network),
+        "Training": ", ".join(training),
+    }
+
+
+def _table(table: Table, view: View | None, ood_set: str | None) -> None:
+    st.markdown(f"#### {plain(table.title)}")
+    st.caption(plain(f"In the document: {table.where}."))
+    corrected = any(row.meant is not None for row in table.rows)
+    printed = any(row.printed for row in table.rows)
+    lines = [_line(row, view, ood_set) for row in table.rows]
+    columns = ["Quantity"]
+    columns += ["Printed"] if printed else []
+    columns += ["Stands for"] if corrected else []
+    if view is not None:
+        columns += [plain(view.run.name)] + (["Difference"] if printed else [])
+    frame = pd.DataFrame(lines)[[*columns, "Note"]]
+    st.table(frame, hide_index=True, border="horizontal", alt=table.title)
+    for note in table.notes:
+        st.caption(plain(note))
+    if view is not None:
+        _chance_of_aupr(table, view, ood_set)
+
+
+def _line(row: Row, view: View | None, ood_set: str | None) -> dict[str, str]:
+    line = {
+        "Quantity": plain(row.what),
+        "Printed": plain(row.printed.replace("-", "−")),
+        "Stands for": "" if row.meant is None else plain(f"{row.meant:g}"),
+        "Note": plain(row.note),
+    }
+    if view is not None:
+        own = source_numbers.beside(view, row.beside, ood_set)
+        line[plain(view.run.name)] = plain(_words(own))
+        line["Difference"] = plain(_difference(row, own))
+    return line
+
+
+def _words(value: float | Span | None) -> str:
+    if isinstance(value, Span):
+        return f"{_words(value.low)} to {_words(value.high)}"
+    return number(value, DIGITS).replace("-", "−")
+
+
+def _difference(row: Row, own: float | Span | None) -> str:
+    """How far the run's number lies from the document's; nothing where that says nothing."""
+    if isinstance(row.beside, Detection) and row.beside.metric == AUPR:
+        return ""
+    try:
+        theirs = float(row.printed.removesuffix("x")) if row.meant is None else row.meant
+    except ValueError:
+        return ""
+    if not isinstance(own, float):
+        return ""
+    words = f"{own - theirs:+.3f}".replace("-", "−")
+    return "0.000" if words[1:] == "0.000" else words
+
+
+def _chance_of_aupr(table: Table, view: View, ood_set: str | None) -> None:
+    """What guessing reaches: it is another number in every pair of sets."""
+    quantities = (row.beside for row in table.rows if isinstance(row.beside, Detection))
+    asked = [each.detector for each in quantities if each.metric == AUPR]
+    found = (source_numbers.detection(view, name, ood_set) for name in asked)
+    sizes = next((rows for rows in found if len(rows)), None)
+    if sizes is not None:
+        known, unknown = (int(sizes[name].iloc[0]) for name in ("id_samples", "ood_samples"))
+        st.caption(
+            f"AUPR of the run: with {known:,} ID and {unknown:,} OOD samples guessing reaches "
+            f"{known / (known + unknown):.3f}. It is not subtracted from that of the document, "
+            "whose share of ID samples is another."
+        )
+
+
+def _claims(document: Document, view: View | None, layers: pd.DataFrame) -> None:
+    st.markdown("#### What the document claims")
+    lines = [_claim_line(claim, layers) for claim in document.claims]
+    st.table(
+        pd.DataFrame(lines),
+        hide_index=True,
+        border="horizontal",
+        alt="Claims about encoder and projector, and what the run has to say about them",
+    )
+    if view is not None and not layers.empty and not set(source_numbers.PAIR) <= set(layers.index):
+        st.caption(
+            f"{plain(view.run.name)} has no projector, so the claims about encoder and projector "
+            f"cannot be looked at here. {_with_both(view)}"
+        )
+    lines = [_trend_line(trend, layers) for trend in document.trends]
+    st.table(
+        pd.DataFrame(lines),
+        hide_index=True,
+        border="horizontal",
+        alt="Claims about how NC1 moves with other measures, and how it does in the run",
+    )
+    st.caption(
+        "r is Pearson's correlation over the layers of the run at this epoch, with its 95 % "
+        "interval; it takes four layers. Layers of one network are not independent of each other, "
+        "so the interval is too narrow. Whether two layers differ by more than chance, the "
+        "Leaderboard tells."
+    )
+
+
+def _with_both(view: View) -> str:
+    names = [
+        name
+        for name, run in loaders.listing().runs.items()
+        if set(source_numbers.PAIR) <= set(run.layers) and name != view.run.name
+    ]
+    return f"These runs have one: {plain(', '.join(names))}." if names else ""
+
+
+def _claim_line(claim: Claim, layers: pd.DataFrame) -> dict[str, str]:
+    found = source_numbers.pair(layers, claim.measure)
+    holds = source_numbers.holds(claim, layers)
+    return {
+        "Claim, as printed": plain(f"“{claim.printed}”"),
+        "Measured by": plain(claim.words),
+        "Encoder": plain(_words(found[0])) if found else ABSENT,
+        "Projector": plain(_words(found[1])) if found else ABSENT,
+        "Here": ABSENT if holds is None else ("as claimed" if holds else "the other way round"),
+    }
+
+
+def _trend_line(trend: Trend, layers: pd.DataFrame) -> dict[str, str]:
+    found = source_numbers.correlation(trend, layers)
+    here = ABSENT
+    if found is not None:
+        here = f"{signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
+    return {
+        "Claim, as printed": plain(f"“{trend.printed}”"),
+        "Measured by": plain(f"log NC1 against {trend.words}"),
+        "r if it holds": "above 0" if trend.rises else "below 0",
+        "r here": plain(here),
+    }
