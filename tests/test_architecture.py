@@ -20,7 +20,7 @@ BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "thresholds", "transfer")
 }
-SCREEN = SCIENCE | {"store", "figures"}
+SCREEN = SCIENCE | {"store", "figures", "results"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
 ALLOWED = {
     "errors": set(),
@@ -47,13 +47,15 @@ ALLOWED = {
     "extraction": BATCH,
     "evaluation": BATCH,
     "figures": SCIENCE,
-    "ui": SCREEN,
+    "results": SCIENCE | {"store", "figures"},
+    "report": SCREEN,
+    "ui": SCREEN | {"report"},
     "__init__": SCIENCE | {"store"},
 }
 # The Upload page alone runs a network.
 MAY_INFER = re.compile(r"ui/upload.*\.py")
 WITHOUT_TORCH = {
-    *(*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"),
+    *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
     *("caching", "importing"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")

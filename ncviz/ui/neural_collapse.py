@@ -11,20 +11,14 @@ from ncviz.collapse import METRICS
 from ncviz.errors import MissingDataError
 from ncviz.figures import class_lengths, cosine_histogram, gram_heatmaps, over_epochs
 from ncviz.figures.theme import signed
-from ncviz.ui import components, controls, headlines, loaders, shell, tables
+from ncviz.results import tables
+from ncviz.results.headlines import HEADLINES, PROPERTIES, panel
+from ncviz.ui import components, controls, headlines, loaders, shell
 from ncviz.ui.components import number, plain
 from ncviz.ui.view import View
 
 WORST_PAIRS = 20
 AT_ONCE = 5
-GROUPS = {
-    "NC1": "NC1: samples collapse onto their class mean",
-    "NC2": "NC2: class means form a simplex ETF",
-    "NC3": "NC3: the head aligns with the class means",
-    "NC4": "NC4: the network picks the nearest class mean",
-    "NC5": "NC5: OOD features become orthogonal to the class means",
-    "spread": "How the features fill the space they have",
-}
 
 
 def body(view: View) -> None:
@@ -84,8 +78,8 @@ def _over_epochs(view: View, table: pd.DataFrame) -> None:
         return
     components.cards(list(headlines.cards(view, table)), view.previous_epoch)
     panels = [
-        headlines.panel(view.run, table, view.layer, each.metric, each.label)
-        for each in headlines.HEADLINES
+        panel(view.run, table, view.layer, each.metric, each.label)
+        for each in HEADLINES
         if (table["metric"] == each.metric).any()
     ]
     figure = over_epochs(panels, title="Collapse over epochs", shown=view.shown)
@@ -180,7 +174,7 @@ def _definitions(view: View, table: pd.DataFrame) -> None:
     measured = set(table["metric"])
     groups = list(dict.fromkeys(METRICS[name].group for name in METRICS if name in measured))
     group = controls.switch("Property", groups, key="group", bare=True)
-    st.markdown(f"**{GROUPS.get(group, group)}**")
+    st.markdown(f"**{PROPERTIES.get(group, group)}**")
     metrics = _metrics_of(group, table)
     for metric in metrics[:AT_ONCE]:
         _definition(view, table, metric)
@@ -205,10 +199,10 @@ def _metrics_of(group: str, table: pd.DataFrame) -> list[str]:
 def _definition(view: View, table: pd.DataFrame, metric: str) -> None:
     info = METRICS[metric]
     picture, words = st.columns([3, 2], gap="medium")
-    panel = headlines.panel(view.run, table, view.layer, metric, info.label)
-    values = [tables.at_epoch(series, view.epoch) for series in panel.series]
+    drawn = panel(view.run, table, view.layer, metric, info.label)
+    values = [tables.at_epoch(series, view.epoch) for series in drawn.series]
     with picture:
-        figure = over_epochs([panel], title=info.label, shown=view.shown, height=280)
+        figure = over_epochs([drawn], title=info.label, shown=view.shown, height=280)
         components.chart(figure, key=metric, alt=f"{info.label} over epochs")
     with words:
         components.define(info, number(values[0]) if len(values) == 1 else None)
