@@ -6,6 +6,7 @@ from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.mapped import MappedSets, mapped_samples
 from ncviz.figures.near_far import Family, near_against_far
 from ncviz.figures.placed import placed_on_map
 from ncviz.figures.reliability import Reliable, reliability_diagram
@@ -24,6 +25,7 @@ __all__ = [
     "Board",
     "Column",
     "Family",
+    "MappedSets",
     "Moment",
     "OperatingCurve",
     "Order",
@@ -42,6 +44,7 @@ __all__ = [
     "differences",
     "gram_heatmaps",
     "leaderboard",
+    "mapped_samples",
     "mark_image",
     "near_against_far",
     "over_epochs",
