@@ -103,11 +103,12 @@ def key_numbers(study: Study) -> Iterator[Block]:
         ("Number", "Value", "What it is"),
         rows,
     )
-    yield Text(
-        "Intervals come from drawing the ID and OOD test samples anew 200 times; they say nothing "
-        "about training with another seed. Collapse is measured on the whole training set and has "
-        "none."
-    )
+    if len(study.here(study.means)):
+        yield Text(
+            "Intervals come from drawing the ID and OOD test samples anew 200 times; they say "
+            "nothing about training with another seed. Collapse is measured on the whole training "
+            "set and has none."
+        )
     yield from _missing_results(study)
 
 
@@ -133,7 +134,7 @@ def _collapse_rows(study: Study) -> Iterator[Row]:
             words = headline.explanation
             if len(series) > 1:
                 words += f" Mean over {len(series)} OOD sets."
-            yield Link(headline.label, headline.info), Number(number(value)), words
+            yield Link(headline.info, headline.label), Number(number(value)), words
 
 
 def _detection_rows(study: Study) -> Iterator[Row]:
@@ -144,7 +145,7 @@ def _detection_rows(study: Study) -> Iterator[Row]:
         for kind in (kind for kind in _KINDS if kind in mine.index):
             row = mine.loc[kind]
             words = f"{study.label}, mean over {int(row['sets'])} {_KINDS[kind]}."
-            yield Link(f"{info.label}, {kind}", info), with_interval(row, metric), words
+            yield Link(info, f"{info.label}, {kind}"), with_interval(row, metric), words
 
 
 def _best_row(study: Study) -> Iterator[Row]:
@@ -157,7 +158,7 @@ def _best_row(study: Study) -> Iterator[Row]:
             f"{len(means)} detectors; being the best of many flatters it."
         )
         info = metrics.DEFINITIONS["auroc"]
-        yield Link("Best AUROC", info), with_interval(best, "auroc"), words
+        yield Link(info, "Best AUROC"), with_interval(best, "auroc"), words
 
 
 def with_interval(row: pd.Series, metric: str) -> Number:
@@ -178,7 +179,7 @@ def _calibration_rows(study: Study) -> Iterator[Row]:
     info = metrics.CALIBRATION_DEFINITIONS["ece"]
     for row in found[found["epoch"] == study.number].itertuples():
         words = f"Of the network's own head; {row.ece_scaled:.3f} after temperature scaling."
-        yield Link(info.label, info), Number(f"{row.ece:.3f}"), words
+        yield Link(info), Number(f"{row.ece:.3f}"), words
 
 
 def _transfer_rows(study: Study) -> Iterator[Row]:
@@ -186,7 +187,7 @@ def _transfer_rows(study: Study) -> Iterator[Row]:
     info = transfer.DEFINITIONS["probe_error"]
     if len(rows):
         value = Number(f"{rows['probe_error'].mean():.3f}")
-        yield Link(info.label, info), value, f"Mean over {', '.join(rows['set'])}."
+        yield Link(info), value, f"Mean over {', '.join(rows['set'])}."
 
 
 def over_epochs(study: Study) -> Iterator[Block]:

@@ -51,10 +51,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Link:
-    """Words in a table that lead to a definition."""
+    """A name in a table that leads to its definition; without words its own."""
 
-    words: str
     info: Info
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Table:
     """
 
     caption: str
-    columns: Sequence[str]
+    columns: Sequence[str | Link]
     rows: Sequence[Sequence[str | Link | Number]]
 
 

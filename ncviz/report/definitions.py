@@ -17,6 +17,7 @@ from ncviz.report.blocks import (
     Definition,
     Heading,
     Missing,
+    Number,
     Table,
     Terms,
     Text,

@@ -122,7 +122,7 @@ def _metrics_table(study: Study, rows: pd.DataFrame) -> Table:
         (
             "OOD set",
             "Kind",
-            *(DEFINITIONS[name].label for name in columns),
+            *(Link(DEFINITIONS[name]) for name in columns),
             "ID samples",
             "OOD samples",
         ),
@@ -182,7 +182,7 @@ def _board_table(board: Board, labels: list[str]) -> Table:
         ends = zip(board.values[k], board.lows[k], board.highs[k], strict=True)
         rows.append(
             (
-                Link(label, known) if known else label,
+                Link(known) if known else label,
                 detectors.family(board.detectors[k]),
                 Number(f"{board.ranks[k]:.1f}"),
                 *(as_number(*three) for three in ends),

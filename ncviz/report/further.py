@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ncviz.figures import (
 from ncviz.figures.maps import KINDS
 from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import CALIBRATION_DEFINITIONS
-from ncviz.report.blocks import Block, Heading, Missing, Number, Picture, Table, Text
+from ncviz.report.blocks import Block, Heading, Link, Missing, Number, Picture, Table, Text
 from ncviz.report.study import Study
 from ncviz.results import detectors
 from ncviz.results.calibration import calibration_panels, reliable_lines, temperature_lines
@@ -40,11 +40,10 @@ from ncviz.results.words import commands, number
 
 NC1 = "nc1_pinv"
 _COLUMNS = {
-    **{name: METRICS[name].label for name in (NC1, "nc1_trace", "nc2_gram", "nc3_duality")},
-    "fpr95": DETECTION,
-    "transfer": TRANSFER,
-    "entropy": METRICS["entropy"].label,
-    "effective_rank": METRICS["effective_rank"].label,
+    **{name: Link(METRICS[name]) for name in (NC1, "nc1_trace", "nc2_gram", "nc3_duality")},
+    "fpr95": Link(metrics.DEFINITIONS["fpr95"], DETECTION),
+    "transfer": Link(transfer.DEFINITIONS["probe_error"], TRANSFER),
+    **{name: Link(METRICS[name]) for name in ("entropy", "effective_rank")},
 }
 _READING = {
     "umap": "UMAP keeps neighbours together; the axes have no unit, and distances between far "
@@ -115,7 +114,7 @@ def _against_temperature(study: Study, shown: Shown) -> Iterator[Block]:
 
 def against_collapse(study: Study) -> Iterator[Block]:
     """NC1 against FPR95, transfer error and entropy over the epochs, all layers together."""
-    score = _shared_detector(study)
+    score = _shared_detector(study, study.layers)
     parts = (study.collapse, study.detection, study.transfer)
     courses = []
     for layer in study.layers:
@@ -148,7 +147,7 @@ def against_collapse(study: Study) -> Iterator[Block]:
             METRICS["entropy"],
         ),
     )
-    yield _layers_table(study, score)
+    yield from _layers_table(study)
     if study.transfer.empty and not study.run.imported and study.run.ood_sets:
         name = shlex.quote(study.run.name)
         yield Missing(
@@ -158,13 +157,15 @@ def against_collapse(study: Study) -> Iterator[Block]:
         yield Text(f"No transfer error for {name}: it {reason}.")
 
 
-def _layers_table(study: Study, score: str | None) -> Table:
+def _layers_table(study: Study) -> Iterator[Block]:
     """Each layer at the chosen epoch, those inside the backbone among them."""
     rows = study.collapse[study.collapse["epoch"] == study.number]
-    found = [
-        layer_table(study.collapse, study.detection, study.transfer, layer, score)
-        for layer in dict.fromkeys(rows["layer"])
-    ]
+    layers = tuple(dict.fromkeys(rows["layer"]))
+    if not layers:
+        return
+    score = _shared_detector(study, layers)
+    parts = (study.collapse, study.detection, study.transfer)
+    found = [layer_table(*parts, layer, score) for layer in layers]
     columns = [name for name in _COLUMNS if any(name in table for table in found)]
     cells = []
     for table in found:
@@ -173,16 +174,16 @@ def _layers_table(study: Study, score: str | None) -> Table:
         cells.append((here["layer"], *(Number(_number(value)) for value in values)))
     by = f", FPR95 by {detectors.label(score)}" if score else ""
     caption = f"The layers of {study.run.name} at epoch {study.number}{by}"
-    return Table(caption, ("Layer", *(_COLUMNS[name] for name in columns)), cells)
+    yield Table(caption, ("Layer", *(_COLUMNS[name] for name in columns)), cells)
 
 
 def _number(value: float) -> str:
     return number(None if np.isnan(value) else value)
 
 
-def _shared_detector(study: Study) -> str | None:
-    """The chosen detector where every layer has it, else one that they share."""
-    rows = study.detection[study.detection["layer"].isin(study.layers)]
+def _shared_detector(study: Study, layers: Sequence[str]) -> str | None:
+    """The chosen detector where each of the layers has it, else one that they share."""
+    rows = study.detection[study.detection["layer"].isin(layers)]
     scored = [set(names) for _, names in rows.groupby("layer")["detector"]]
     shared = set.intersection(*scored) if scored else set()
     wanted = (study.detector, probe_energy.INFO.name)

@@ -139,7 +139,7 @@ def _picture(picture: blocks.Picture, name: str) -> str:
 def _table(table: blocks.Table) -> str:
     first_row = table.rows[0] if table.rows else table.columns
     head = "".join(
-        f'<th scope="col"{_side(cell)}>{_text(name)}</th>'
+        f'<th scope="col"{_side(cell)}>{_cell(name)}</th>'
         for name, cell in zip(table.columns, first_row, strict=True)
     )
     rows = []
@@ -160,14 +160,14 @@ def _side(cell: str | blocks.Link | blocks.Number) -> str:
 
 def _cell(cell: str | blocks.Link | blocks.Number) -> str:
     match cell:
-        case blocks.Link(words, info):
+        case blocks.Link(info, words):
             return _link(info, words)
         case blocks.Number(value, interval):
             return _text(value) + (f" <small>{_text(interval)}</small>" if interval else "")
     return _text(cell)
 
 
-def _link(info: Info, words: str | None = None) -> str:
+def _link(info: Info, words: str = "") -> str:
     return f'<a href="#{anchor(info)}">{symbols(words or info.label)}</a>'
 
 

@@ -10,7 +10,7 @@ from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_
 from ncviz.results import tables
 from ncviz.results.headlines import HEADLINES
 from ncviz.store import Run
-from ncviz.ui import board_loaders, components, detector, headlines, loaders, shell
+from ncviz.ui import board_loaders, components, detector, headlines, loaders, report, shell
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
 from ncviz.ui.view import View
@@ -41,6 +41,8 @@ def body(view: View) -> None:
         _key_numbers(view, shown_detector)
     with shell.readable_errors():
         _training(view)
+    with shell.readable_errors():
+        report.offer(view, shown_detector)
     st.subheader("Runs", anchor=False)
     names = list(listing.runs)
     for start in range(0, len(names), CARDS_PER_ROW):
