@@ -191,7 +191,7 @@ def _transfer_rows(study: Study) -> Iterator[Row]:
 
 
 def over_epochs(study: Study) -> Iterator[Block]:
-    """Collapse and detection through the training, and the training itself."""
+    """Collapse and detection through the training."""
     nc1 = tables.metric_series(study.collapse, study.layer, HEADLINES[0].metric)
     if len(nc1.epochs):
         aurocs = tables.auroc_by_group(study.detection, study.layer, study.detector)
@@ -204,6 +204,10 @@ def over_epochs(study: Study) -> Iterator[Block]:
             "The dotted line marks the chosen epoch.",
             (HEADLINES[0].info, metrics.DEFINITIONS["auroc"]),
         )
+
+
+def training(study: Study) -> Iterator[Block]:
+    """Loss and accuracy over the epochs trained."""
     if study.history.empty:
         yield Missing("This run was trained elsewhere: there is no history to draw.")
         return

@@ -219,10 +219,10 @@ def _map(
         for epoch in epochs
     ]
     shown = Shown(study.run.name, None, series.layers[layer])
-    title = f"{KINDS[kind]} map"
+    title = f"{KINDS[kind][0].upper()}{KINDS[kind][1:]} map"
     some = len(study.run.classes) > 10
     return Picture(
-        mapped_samples(panels, samples, title=title[:1].upper() + title[1:], shown=shown),
+        mapped_samples(panels, samples, title=title, shown=shown),
         f"{title} of {len(series.sets):,} samples at layer {series.layers[layer]}, "
         f"epochs {' and '.join(map(str, epochs))}",
         f"{_READING[kind]} Known samples have the colour of their class"

@@ -54,8 +54,8 @@ def render(title: str, subtitle: str, sections: Sequence[blocks.Section], *, the
 </head>
 <body>
 <a class="skip" href="#content">To the report</a>
-<nav aria-label="Contents">
-<h2>Contents</h2>
+<nav aria-labelledby="contents">
+<p id="contents">Contents</p>
 <ol>
 {contents}
 </ol>

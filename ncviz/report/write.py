@@ -12,10 +12,11 @@ from ncviz.report.blocks import Block, Missing, Section
 from ncviz.report.study import Study
 from ncviz.store import files
 
-_SECTIONS: tuple[tuple[str, str, Callable[[Study], Iterator[Block]]], ...] = (
+Maker = Callable[[Study], Iterator[Block]]
+_SECTIONS: tuple[tuple[str, str, *tuple[Maker, ...]], ...] = (
     ("run", "What this run is", about.the_run),
     ("numbers", "Key numbers", about.key_numbers),
-    ("training", "Collapse and detection over epochs", about.over_epochs),
+    ("training", "Collapse and detection over epochs", about.over_epochs, about.training),
     ("collapse", "Neural collapse over epochs", collapse.over_epochs),
     ("class-means", "The class means", collapse.class_means),
     ("collapse-definitions", "Every definition of collapse", collapse.definitions),
@@ -41,7 +42,10 @@ def compose(study: Study, *, theme: Theme = "system") -> str:
     ----------
     theme : ``"system"`` follows the reader's
     """
-    sections = [Section(name, title, _blocks(make, study)) for name, title, make in _SECTIONS]
+    sections = [
+        Section(name, title, [block for make in makers for block in _blocks(make, study)])
+        for name, title, *makers in _SECTIONS
+    ]
     return page.render(f"Report of {study.run.name}", str(study.shown), sections, theme=theme)
 
 
@@ -56,8 +60,8 @@ def save(study: Study, path: Path, *, theme: Theme = "system") -> None:
     files.write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _blocks(make: Callable[[Study], Iterator[Block]], study: Study) -> list[Block]:
-    """What a section shows; where something cannot be read, that and the way to mend it."""
+def _blocks(make: Maker, study: Study) -> list[Block]:
+    """A part of a section; where something cannot be read, that and the way to mend it."""
     blocks: list[Block] = []
     try:
         blocks.extend(make(study))

@@ -39,10 +39,9 @@ def body(view: View) -> None:
         _trends(runs, view, shown_detector)
     with shell.readable_errors():
         _key_numbers(view, shown_detector)
+        report.offer(view, shown_detector)
     with shell.readable_errors():
         _training(view)
-    with shell.readable_errors():
-        report.offer(view, shown_detector)
     st.subheader("Runs", anchor=False)
     names = list(listing.runs)
     for start in range(0, len(names), CARDS_PER_ROW):
