@@ -169,7 +169,7 @@ def test_an_error_is_one_line_and_loses_nothing(call, checkpoints, files_below, 
         (["train", "digits"], "--run STR"),
         (["extract", "digits", "--ood-samples", "0"], "ood_samples is 0"),
         (["evaluate", "digits", "--jsn"], "--json"),
-        (["report", "digits", "--theme", "blue"], "{system,light,dark}"),
+        (["report", "digits", "--theme", "blue"], "invalid choice 'blue'"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
