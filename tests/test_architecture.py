@@ -21,7 +21,7 @@ SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
     *("through_training", "thresholds", "transfer"),
 }
-SCREEN = SCIENCE | {"store", "figures", "glossary", "sources"}
+SCREEN = SCIENCE | {"store", "figures", "glossary", "results", "sources"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
 ALLOWED = {
     "errors": set(),
@@ -52,7 +52,9 @@ ALLOWED = {
     "extraction": BATCH,
     "evaluation": BATCH,
     "figures": SCIENCE,
-    "ui": SCREEN,
+    "results": SCIENCE | {"store", "figures"},
+    "report": SCREEN,
+    "ui": SCREEN | {"report"},
     "__init__": SCIENCE | {"store"},
 }
 # The Upload page alone runs a network.
@@ -61,7 +63,7 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 # generated sets are read.
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
-    *(*BASE, *SCIENCE, "data", "store", "figures", "ui", "cli", "__init__"),
+    *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
     *("caching", "glossary", "importing", "sources"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")

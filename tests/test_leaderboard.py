@@ -19,9 +19,9 @@ from ncviz.figures import Board, Column
 from ncviz.figures.near_far import unbeaten
 from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
+from ncviz.results.board import as_frame, group_means, in_long_form, make_board
 from ncviz.store import Run, write
 from ncviz.ui import board_loaders, loaders
-from ncviz.ui.board import as_frame, group_means, in_long_form, make_board
 from ncviz.ui.differences import corrected, verdict
 
 ROOT = Path(__file__).resolve().parents[1]

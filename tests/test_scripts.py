@@ -102,6 +102,19 @@ def test_a_packed_run_is_ready_to_be_shared(call, checkpoints, tmp_path):
     assert open_run(tmp_path / "shared" / "digits").epoch(6).has_weights
 
 
+def test_a_report_lands_where_the_command_was_started(call, checkpoints, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = call("report", "digits", "--epoch", 2, "--detector", "msp")
+    assert code == 0
+    assert out.startswith("digits-report.html: ")
+    assert "digits · epoch 2 · layer encoder" in out
+    page = (tmp_path / "digits-report.html").read_text(encoding="utf-8")
+    assert "python scripts/report.py digits --epoch 2 --layer encoder --detector msp" in page
+    words = ["--out", tmp_path / "new" / "other.html", "--theme", "dark"]
+    assert call("report", "digits", *words)[0] == 0
+    assert 'data-theme="dark"' in (tmp_path / "new" / "other.html").read_text(encoding="utf-8")
+
+
 # What a user may get wrong
 
 
@@ -127,6 +140,10 @@ ERRORS = {
     "run to evaluate": (["evaluate", "digits", "digit"], "Unknown run 'digit'"),
     "no run": (["evaluate"], "Name at least one run to evaluate. There are: digits."),
     "detector": (["evaluate", "digits", "--detectors", "enrgy"], "Did you mean 'energy'"),
+    "run to report": (["report", "digit"], "Unknown run 'digit'. Did you mean 'digits'?"),
+    "epoch to report": (["report", "digits", "--epoch", "3"], "Known: 0001, 0002, 0004, 0006"),
+    "layer to report": (["report", "digits", "--layer", "projector"], "Known: encoder."),
+    "detector to report": (["report", "digits", "--detector", "enrgy"], "Did you mean 'energy'"),
     "run to pack": (["pack", "x", "--to", "y"], "Unknown run 'x'"),
 }
 
@@ -152,6 +169,7 @@ def test_an_error_is_one_line_and_loses_nothing(call, checkpoints, files_below, 
         (["train", "digits"], "--run STR"),
         (["extract", "digits", "--ood-samples", "0"], "ood_samples is 0"),
         (["evaluate", "digits", "--jsn"], "--json"),
+        (["report", "digits", "--theme", "blue"], "invalid choice 'blue'"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
@@ -203,8 +221,9 @@ def test_an_interruption_says_how_to_go_on(call, checkpoints, monkeypatch):
         (["evaluate"], ["--detectors", "--jobs", "--json"]),
         (["pack"], ["--to", "--weights"]),
         (["score"], ["--epoch", "--detector", "--rule", "--csv"]),
+        (["report"], ["--epoch", "--layer", "--detector", "--out", "--theme"]),
     ],
-    ids=["train", "extract", "evaluate", "pack", "score"],
+    ids=["train", "extract", "evaluate", "pack", "score", "report"],
 )
 def test_help_explains_every_option(call, words, expected):
     script, *rest = words

@@ -7,6 +7,7 @@ from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
 from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
+from ncviz.figures.mapped import MappedSets, mapped_samples
 from ncviz.figures.moved import moved
 from ncviz.figures.names import distinct
 from ncviz.figures.near_far import Family, near_against_far
@@ -31,6 +32,7 @@ __all__ = [
     "ClassPath",
     "Column",
     "Family",
+    "MappedSets",
     "Marks",
     "Moment",
     "OperatingCurve",
@@ -55,6 +57,7 @@ __all__ = [
     "distinct",
     "gram_heatmaps",
     "leaderboard",
+    "mapped_samples",
     "mark_image",
     "mark_sample",
     "moved",

@@ -7,23 +7,12 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from ncviz.figures import (
-    Panel,
-    Reliable,
-    Series,
-    Shown,
-    against_temperature,
-    over_epochs,
-    reliability_diagram,
-)
-from ncviz.figures.theme import ID_STYLE, Style, ood_style
+from ncviz.figures import Shown, against_temperature, over_epochs, reliability_diagram
 from ncviz.metrics import CALIBRATION_DEFINITIONS
-from ncviz.ui import board_loaders, components, detector, told
+from ncviz.results.calibration import calibration_panels, reliable_lines, temperature_lines
+from ncviz.ui import board_loaders, components, told
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
-
-BEFORE, AFTER = ID_STYLE, ood_style(0)
-NAMES = {False: "as it is", True: "after scaling"}
 
 
 def show(view: View, sets: Iterable[str]) -> None:
@@ -63,15 +52,7 @@ def _reliability(view: View, shown: Shown) -> None:
             components.commands(view.run.name)[-1],
         )
         return
-    lines = [
-        Reliable(
-            NAMES[scaled],
-            *(own[part].to_numpy() for part in ("confidence", "accuracy", "count")),
-            style,
-        )
-        for scaled, style in ((False, BEFORE), (True, AFTER))
-        if len(own := bins[bins["scaled"] == scaled])
-    ]
+    lines = reliable_lines(bins)
     components.chart(
         reliability_diagram(lines, shown=shown),
         key="reliability",
@@ -90,48 +71,22 @@ def _against_temperature(
     if rows.empty:
         components.empty_state(f"Epoch {shown.epoch} has no detectors at other temperatures.")
         return
-    means = rows.groupby(["detector", "temperature"])["auroc"].mean()
-    lines = [
-        _line(means.loc[name], detector.label(name), position)
-        for position, name in enumerate(detector.in_order(rows["detector"]))
-    ]
     fitted = calibration.loc[calibration["epoch"] == shown.epoch, "temperature"]
     value = "AUROC" + (f", mean over {len(sets)} sets" if len(sets) > 1 else f" on {sets[0]}")
+    lines = temperature_lines(rows)
     figure = against_temperature(
-        lines, value=value, fitted=float(fitted.iloc[0]) if len(fitted) else None, shown=shown
+        lines,
+        value=value,
+        fitted=float(fitted.iloc[0]) if len(fitted) else None,
+        shown=shown,
     )
     components.chart(figure, key="temperature", alt=told.temperature(lines, value))
     marked = f"; dotted: {fitted.iloc[0]:.3g}, which fits the labels best" if len(fitted) else ""
     st.caption(f"Dashed: 1, the logits as they are{marked}. MaxLogit does not depend on it.")
 
 
-def _line(means: pd.Series, name: str, position: int) -> Series:
-    style = _style(position)
-    return Series(name, means.index.to_numpy(), means.to_numpy(), style)
-
-
-def _style(position: int) -> Style:
-    return ood_style(position - 1) if position else ID_STYLE
-
-
 def _over_epochs(calibration: pd.DataFrame, shown: Shown) -> None:
-    epochs = calibration["epoch"].to_numpy()
-    panels = [
-        Panel(
-            CALIBRATION_DEFINITIONS[name].label,
-            tuple(
-                Series(NAMES[scaled], epochs, calibration[column].to_numpy(float), style)
-                for column, scaled, style in (
-                    (name, False, BEFORE),
-                    (f"{name}_scaled", True, AFTER),
-                )
-            ),
-            0.0,
-        )
-        for name in ("ece", "nll")
-    ]
-    temperature = Series("", epochs, calibration["temperature"].to_numpy(float))
-    panels.append(Panel(CALIBRATION_DEFINITIONS["temperature"].label, (temperature,), 1.0))
+    panels = calibration_panels(calibration)
     components.chart(
         over_epochs(panels, title="Calibration over epochs", shown=shown),
         key="calibration",

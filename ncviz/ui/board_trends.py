@@ -7,22 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from ncviz.figures import (
-    Band,
-    BandPanel,
-    Board,
-    Family,
-    bands_over_epochs,
-    near_against_far,
-)
-from ncviz.figures.theme import ID_STYLE, Style, ood_style
+from ncviz.figures import Board, bands_over_epochs, near_against_far
+from ncviz.results.board import band_panel, emphasised, families, group_means
 from ncviz.ui import components, controls, detector, told
-from ncviz.ui.board import group_means
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
-
-_FIRST = ("energy", "knn", "vim", "energy_probe", "mahalanobis")
-_EMPHASISED = 3
 
 
 def over_epochs(
@@ -34,12 +23,11 @@ def over_epochs(
 ) -> None:
     """The chosen detectors over epochs, near and far apart, the others faint behind them."""
     names = detector.in_order(board.detectors)
-    default = [name for name in _FIRST if name in names][:_EMPHASISED] or names[:1]
     chosen = controls.choose_several(
         "Detectors to follow",
         names,
         key="follow",
-        default=default,
+        default=emphasised(names),
         words=detector.label,
         placeholder="Choose detectors",
     )
@@ -48,9 +36,7 @@ def over_epochs(
     for group in groups:
         found = group_means(rows, means, board.metric, group)
         count = sum(each == group for each in sets.values())
-        title = f"{group} OOD" + (f", mean over {count} sets" if count > 1 else "")
-        bands = [_band(found, name, chosen) for name in names]
-        panels.append(BandPanel(title, tuple(bands)))
+        panels.append(band_panel(found, names, chosen, group, count))
     figure = bands_over_epochs(
         panels,
         title="Detectors over epochs",
@@ -67,15 +53,6 @@ def over_epochs(
     st.caption(f"{bands}{chance}Point at a faint line for its name.")
 
 
-def _band(found: pd.DataFrame, name: str, chosen: list[str]) -> Band:
-    line = found.loc[[name]] if name in found.index.get_level_values(0) else found.iloc[:0]
-    line = line.sort_index()
-    style = _style(chosen.index(name)) if name in chosen else None
-    epochs = line.index.get_level_values("epoch").to_numpy()
-    ends = (line[part].to_numpy() for part in ("value", "low", "high"))
-    return Band(detector.label(name), epochs, *ends, style)
-
-
 def near_far(view: View, board: Board) -> None:
     """Each detector's mean on near sets against that on far ones."""
     near, far = (board.column(f"mean {kind}") for kind in ("near", "far"))
@@ -87,17 +64,14 @@ def near_far(view: View, board: Board) -> None:
             "far ones."
         )
         return
-    names = [detector.family(name) for name in board.detectors]
-    families = []
-    for position, family in enumerate(sorted(set(names))):
-        own = [at for at, name in enumerate(names) if name == family]
-        labels = tuple(detector.label(board.detectors[at]) for at in own)
-        values = (board.values[own, column] for column in (near, far))
-        families.append(Family(family, labels, *values, _style(position)))
+    drawn = families(board, near, far)
     figure = near_against_far(
-        families, label=board.label, higher_is_better=board.higher_is_better, shown=view.shown
+        drawn,
+        label=board.label,
+        higher_is_better=board.higher_is_better,
+        shown=view.shown,
     )
-    words = told.near_far(families, board.label, higher_is_better=board.higher_is_better)
+    words = told.near_far(drawn, board.label, higher_is_better=board.higher_is_better)
     components.chart(figure, key="board_kinds", alt=words)
     better = "top right" if board.higher_is_better else "bottom left"
     st.caption(
@@ -105,11 +79,3 @@ def near_far(view: View, board: Board) -> None:
         "with their names where there is room; point at the others. On the dotted line near and "
         "far sets are equally hard."
     )
-
-
-def _style(position: int) -> Style:
-    """Eight families look different; beyond six OOD styles the symbols are open."""
-    if position == 0:
-        return ID_STYLE
-    style = ood_style(position - 1)
-    return style if position <= 6 else Style(style.colour, style.dash, f"{style.symbol}-open")

@@ -10,8 +10,9 @@ from ncviz.errors import MissingDataError
 from ncviz.figures import Series, gram_heatmaps
 from ncviz.figures.side_by_side import SIDE_STYLES, draw_collapse
 from ncviz.figures.theme import signed
+from ncviz.results.headlines import HEADLINES, panel_of
 from ncviz.store import Run
-from ncviz.ui import components, controls, gram_loaders, headlines, loaders
+from ncviz.ui import components, controls, gram_loaders, loaders
 from ncviz.ui.compare_reading import each_side, without_results
 from ncviz.ui.compare_sides import SIDES, Pair
 from ncviz.ui.components import plain
@@ -111,8 +112,8 @@ def collapse_over_epochs(pair: Pair) -> None:
         names = dict.fromkeys(metric for lines in found.values() for metric in lines)
         lines = {name: [own[name] for own in found.values() if name in own] for name in names}
     panels = [
-        headlines.panel_of(each.metric, each.label, tuple(lines[each.metric]))
-        for each in headlines.HEADLINES
+        panel_of(each.metric, each.label, tuple(lines[each.metric]))
+        for each in HEADLINES
         if each.metric in lines
     ]
     figure = draw_collapse(
@@ -139,7 +140,7 @@ def _lines(view: View, at: int) -> dict[str, Series] | None:
         return None
     name = f"{view.run.name} · layer {view.layer}"
     lines = {}
-    for each in headlines.HEADLINES:
+    for each in HEADLINES:
         means = table[table["metric"] == each.metric].groupby("epoch")["value"].mean()
         if len(means):
             values = means.to_numpy(np.float64, na_value=np.nan)

@@ -19,8 +19,8 @@ from ncviz.metrics import (
     Bootstrap,
     PairedTest,
 )
+from ncviz.results.board import mean_groups
 from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders
-from ncviz.ui.board import mean_groups
 from ncviz.ui.compare_reading import each_side, results_of_both, style_of
 from ncviz.ui.compare_sides import Pair
 from ncviz.ui.compare_tables import Difference, as_frame, better_side, row_shades, show_table

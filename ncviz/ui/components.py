@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,26 +12,17 @@ import streamlit as st
 
 from ncviz.definitions import MetricInfo
 from ncviz.figures import Shown, themed
+from ncviz.results.words import clauses, number, percent, reading
+from ncviz.results.words import commands as commands
 from ncviz.ui.plot import FORMATS, Gestures, plot
 
 _EXPORT = "image_format"
-_QUALITIES = ("detection", "calibration", "transfer")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
 
 
 def plain(value: object) -> str:
     """`value` as text that markdown shows letter by letter; names come from folders and files."""
     return _MARKDOWN.sub(r"\\\1", str(value))
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` significant digits, or a dash."""
-    return "–" if value is None else f"{value:.{digits}g}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction in percent, or a dash."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def chart(figure: go.Figure, *, key: str, alt: str, gestures: Gestures | None = None) -> None:
@@ -163,42 +153,22 @@ def define(info: MetricInfo, value: str | None = None) -> None:
     st.markdown(f"**{plain(info.label)}**" + (f" = **{value}**" if value else ""))
     st.markdown(plain(info.definition))
     formula(info.formula)
-    st.caption(f"{reading(info)} Needs: {plain(info.needs)}. Source: {plain(info.source)}.")
+    st.caption(f"{plain(reading(info))} Needs: {plain(info.needs)}. Source: {plain(info.source)}.")
     if info.caveat:
         st.caption(f":material/warning: {plain(info.caveat)}")
 
 
 def formula(latex: str) -> None:
     """A formula, each of its clauses on a line of its own: side by side they would be cut off."""
-    clauses = re.split(r",\s*\\quad\s*", latex)
-    if len(clauses) > 1 and all(each.count("{") == each.count("}") for each in clauses):
-        latex = r"\begin{gathered}" + r" \\ ".join(clauses) + r"\end{gathered}"
+    parts = clauses(latex)
+    if len(parts) > 1:
+        latex = r"\begin{gathered}" + r" \\ ".join(parts) + r"\end{gathered}"
     st.latex(latex)
-
-
-def reading(info: MetricInfo) -> str:
-    """Which way the metric moves, and its limit, in one sentence."""
-    limit = plain(info.limit_text)
-    if info.direction == "none":
-        return "Ranks nothing by itself."
-    if info.direction == "limit":
-        return f"Approaches {limit}."
-    better = f"with better {info.group}" if info.group in _QUALITIES else "with collapse"
-    verb = "Rises" if info.direction == "higher" else "Falls"
-    return f"{verb} {better}" + (f", towards {limit}." if limit else ".")
 
 
 def provenance(*parts: str) -> None:
     """One line that says what is shown and where the numbers come from."""
     st.caption(" · ".join(plain(part) for part in parts if part))
-
-
-def commands(run: str, *, imported: bool = False) -> tuple[str, ...]:
-    """What writes the results of the run called `run`; imported features are there already."""
-    # Quoted, since a reader will paste this into a shell and the name comes from a folder.
-    name = shlex.quote(run)
-    extraction = () if imported else (f"python scripts/extract.py {name}",)
-    return (*extraction, f"python scripts/evaluate.py {name}")
 
 
 def command_lines(*lines: str) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from ncviz import detectors
 from ncviz.detectors import DetectorInfo, probe_energy
+from ncviz.results.detectors import family as family
+from ncviz.results.detectors import in_order, info, label, settings
 from ncviz.store import Run
 from ncviz.ui import components, controls, loaders
 from ncviz.ui.components import plain
@@ -47,32 +48,13 @@ def choose_for_layers(runs: Iterable[Run], *, help: str) -> str | None:
         )
 
 
-def in_order(found: Iterable[str]) -> list[str]:
-    """Detectors as the registry lists them; those it does not know come last."""
-    found = set(found)
-    known = [name for name in detectors.names() if name in found]
-    return known + sorted(found - set(known))
-
-
-def label(name: str) -> str:
-    """How a page writes the detector `name`."""
-    info = _info(name)
-    return info.label if info else name
-
-
-def family(name: str) -> str:
-    """What the detector `name` looks at, such as "logits"."""
-    info = _info(name)
-    return info.family if info else "unknown"
-
-
 def explain(name: str) -> None:
     """A button that opens formula, source and caveat of a detector that is known."""
-    info = _info(name)
-    if info is None:
+    known = info(name)
+    if known is None:
         return
-    with st.popover(f"What is {info.label}?", icon=":material/help:"):
-        define(info)
+    with st.popover(f"What is {known.label}?", icon=":material/help:"):
+        define(known)
 
 
 def define(info: DetectorInfo) -> None:
@@ -81,15 +63,6 @@ def define(info: DetectorInfo) -> None:
     components.formula(info.formula)
     st.caption(f"Higher = more in-distribution. Source: {plain(info.source)}.")
     needs = plain(", ".join(info.needs))
-    parameters = ", ".join(
-        f"{name} = {'chosen from the data' if value is None else value}"
-        for name, value in info.defaults.items()
-    )
+    parameters = settings(info)
     st.caption(f"Needs: {needs}." + (f" Parameters: {plain(parameters)}." if parameters else ""))
     st.caption(f":material/warning: {plain(info.caveat)}")
-
-
-def _info(name: str) -> DetectorInfo | None:
-    if name == probe_energy.INFO.name:
-        return probe_energy.INFO
-    return detectors.info(name) if name in detectors.names() else None

@@ -9,6 +9,7 @@ import numpy as np
 from ncviz import collapse, metrics
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.figures import Order, PairCosines
+from ncviz.results.geometry import order_classes
 from ncviz.store import Run
 from ncviz.ui.loaders import geometry, kept
 
@@ -74,15 +75,10 @@ def class_order(run: Run, layer: str, kind: str) -> Order:
 
     Clusters are those of the last epoch that has class statistics of the layer.
     """
-    if kind == "cluster":
-        last = int(cosines(run, layer).epochs[-1])
-        return Order(collapse.cluster_order(geometry(run, last, layer).gram))
-    names = np.array(run.classes)
-    if kind == "superclass" and run.superclasses:
-        groups = np.array(run.superclasses)
-        rows = np.lexsort((names, groups))
-        return Order(rows, tuple(groups[rows]))
-    return Order(np.argsort(names, kind="stable"))
+    if kind != "cluster":
+        return order_classes(run, kind)
+    last = int(cosines(run, layer).epochs[-1])
+    return order_classes(run, kind, geometry(run, last, layer).gram)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from ncviz.figures import Board, leaderboard
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS
+from ncviz.results.board import as_frame, in_long_form, make_board
 from ncviz.ui import (
     board_calibration,
     board_difference,
@@ -23,7 +24,6 @@ from ncviz.ui import (
     shell,
     told,
 )
-from ncviz.ui.board import as_frame, in_long_form, make_board
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 

@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import collapse, metrics, thresholds
+from ncviz import metrics, thresholds
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
+from ncviz.results import tables
+from ncviz.results.geometry import Geometry, measure_geometry
+from ncviz.results.maps import MapSeries, read_maps
+from ncviz.results.trade_off import layer_table
 from ncviz.store import Epoch, Listing, Run, list_runs
-from ncviz.ui import tables
 
 CURVE_POINTS = 400
-MAPPED_LAYERS = ("encoder", "projector")
 
 
 def listing() -> Listing:
@@ -93,26 +95,9 @@ def transfer_table(run: Run) -> pd.DataFrame:
 
 @kept
 def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
-    """Metrics of a layer, one row for each evaluated epoch: epoch, layer, then values.
-
-    The collapse metrics that are not about a set; `fpr95` and `transfer` (a linear probe's error),
-    each the mean over sets, and for each set as `fpr95:SET` and `transfer:SET`, where measured.
-    """
-    collapse_rows = collapse_table(run)
-    of_layer = collapse_rows[(collapse_rows["layer"] == layer) & (collapse_rows["set"] == "")]
-    parts = [of_layer.pivot(index="epoch", columns="metric", values="value")]
-    detection = detection_table(run)
-    detection = detection[(detection["layer"] == layer) & (detection["detector"] == detector)]
-    errors = transfer_table(run)
-    errors = errors[errors["layer"] == layer]
-    for name, rows, value in (("fpr95", detection, "fpr95"), ("transfer", errors, "probe_error")):
-        if len(rows):
-            by_set = rows.pivot(index="epoch", columns="set", values=value)
-            by_set = by_set[rows["set"].unique()]
-            parts += [by_set.mean(axis=1).rename(name), by_set.add_prefix(f"{name}:")]
-    table = pd.concat(parts, axis=1).loc[parts[0].index].reset_index()
-    table.insert(1, "layer", layer)
-    return table
+    """Metrics of a layer, a row for each evaluated epoch, as `layer_table` makes them."""
+    parts = collapse_table(run), detection_table(run), transfer_table(run)
+    return layer_table(*parts, layer, detector)
 
 
 def is_sound(run: Run) -> bool:
@@ -131,44 +116,10 @@ def history(run: Run) -> pd.DataFrame:
     return run.history
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Class means against the simplex ETF, at one epoch and layer.
-
-    Attributes
-    ----------
-    gram : (C, C) cosines of the centred class means
-    means : (C,) lengths of the centred class means
-    weights : (C,) lengths of the head's rows, or None where the layer has no head
-    samples : number of training samples behind the class means
-    """
-
-    gram: np.ndarray
-    means: np.ndarray
-    weights: np.ndarray | None
-    samples: int
-
-    @property
-    def ideal(self) -> np.ndarray:
-        """(C, C) cosines of the simplex ETF."""
-        return collapse.ideal_gram(len(self.gram))
-
-
 @kept
 def geometry(run: Run, epoch: int, layer: str) -> Geometry:
     """Geometry of the class means; raises MissingDataError without statistics."""
-    saved = run.epoch(epoch)
-    statistics = saved.statistics(layer)
-    weights = None
-    if saved.has_head(layer):
-        weights = np.linalg.norm(saved.head(layer).weight.astype(np.float64), axis=1)
-    gram = collapse.gram(statistics)
-    return Geometry(
-        gram=_read_only(gram),
-        means=_read_only(collapse.class_mean_norms(statistics)),
-        weights=weights,
-        samples=statistics.samples,
-    )
+    return measure_geometry(run.epoch(epoch), layer)
 
 
 @kept
@@ -218,63 +169,10 @@ def precision_recall_curve(
     return metrics.thin(metrics.precision_recall_curve(*pair, positive=positive), CURVE_POINTS)
 
 
-@dataclass(frozen=True)
-class MapSeries:
-    """The maps of all epochs that have current ones.
-
-    Attributes
-    ----------
-    points : (E, L, N, 2) by kind of map, the kinds that every epoch and layer has
-    sets : (N,) position in `set_names`
-    positions : (N,) which sample of its set
-    labels : (N,) class, -1 where the sample belongs to none of the run's
-    """
-
-    epochs: tuple[int, ...]
-    layers: tuple[str, ...]
-    points: dict[str, np.ndarray]
-    set_names: tuple[str, ...]
-    sets: np.ndarray
-    positions: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def known(self) -> int:
-        """Number of ID samples."""
-        return int((self.sets == 0).sum())
-
-
 @kept
 def maps(run: Run) -> MapSeries | None:
     """The maps of encoder and projector over the epochs; None where no epoch has current ones."""
-    layers = tuple(layer for layer in run.layers if layer in MAPPED_LAYERS) or run.layers[:1]
-    found = {number: made for number in run.epochs if (made := _maps_at(run, number, layers))}
-    if not found:
-        return None
-    rows = found[max(found)][0].rows
-    # While maps are made anew with other samples, those of the old ones cannot be followed.
-    found = {number: made for number, made in found.items() if np.array_equal(made[0].rows, rows)}
-    kinds = set.intersection(*(set(each.points) for made in found.values() for each in made))
-    points = {
-        kind: _read_only(
-            np.array([[each.points[kind] for each in made] for made in found.values()])
-        )
-        for kind in kinds
-    }
-    set_names = (f"{run.id_set}/test", *(f"{name}/test" for name in run.ood_sets))
-    samples = run.samples
-    positions = samples.groupby("set").cumcount().to_numpy()[rows]
-    samples = samples.iloc[rows]
-    sets = samples["set"].map({name: at for at, name in enumerate(set_names)}).to_numpy(np.int64)
-    labels = np.where(sets == 0, samples["label"].to_numpy(), -1)
-    return MapSeries(tuple(found), layers, points, set_names, sets, positions, labels)
-
-
-def _maps_at(run: Run, number: int, layers: tuple[str, ...]) -> list:
-    try:
-        return [run.epoch(number).maps(layer) for layer in layers]
-    except MissingDataError:
-        return []
+    return read_maps(run)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import streamlit as st
 from ncviz.collapse import METRICS
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.figures import over_epochs
+from ncviz.results import tables
+from ncviz.results.headlines import HEADLINES, PROPERTIES, panel
 from ncviz.ui import (
     components,
     controls,
@@ -16,7 +18,6 @@ from ncviz.ui import (
     loaders,
     samples,
     shell,
-    tables,
     told,
 )
 from ncviz.ui.components import number, plain
@@ -24,14 +25,6 @@ from ncviz.ui.view import View
 
 AT_ONCE = 5
 TAB = "details"
-GROUPS = {
-    "NC1": "NC1: samples collapse onto their class mean",
-    "NC2": "NC2: class means form a simplex ETF",
-    "NC3": "NC3: the head aligns with the class means",
-    "NC4": "NC4: the network picks the nearest class mean",
-    "NC5": "NC5: OOD features become orthogonal to the class means",
-    "spread": "How the features fill the space they have",
-}
 
 
 def body(view: View) -> None:
@@ -97,8 +90,8 @@ def _over_epochs(view: View, table: pd.DataFrame) -> None:
         return
     components.cards(list(headlines.cards(view, table)), view.previous_epoch)
     panels = [
-        headlines.panel(view.run, table, view.layer, each.metric, each.label)
-        for each in headlines.HEADLINES
+        panel(view.run, table, view.layer, each.metric, each.label)
+        for each in HEADLINES
         if (table["metric"] == each.metric).any()
     ]
     figure = over_epochs(panels, title="Collapse over epochs", shown=view.shown)
@@ -114,7 +107,7 @@ def _definitions(view: View, table: pd.DataFrame) -> None:
     measured = set(table["metric"])
     groups = list(dict.fromkeys(METRICS[name].group for name in METRICS if name in measured))
     group = controls.switch("Property", groups, key="group", bare=True)
-    st.markdown(f"**{GROUPS.get(group, group)}**")
+    st.markdown(f"**{PROPERTIES.get(group, group)}**")
     metrics = _metrics_of(group, table)
     for metric in metrics[:AT_ONCE]:
         _definition(view, table, metric)
@@ -139,11 +132,11 @@ def _metrics_of(group: str, table: pd.DataFrame) -> list[str]:
 def _definition(view: View, table: pd.DataFrame, metric: str) -> None:
     info = METRICS[metric]
     picture, words = st.columns([3, 2], gap="medium")
-    panel = headlines.panel(view.run, table, view.layer, metric, info.label)
-    values = [tables.at_epoch(series, view.epoch) for series in panel.series]
+    drawn = panel(view.run, table, view.layer, metric, info.label)
+    values = [tables.at_epoch(series, view.epoch) for series in drawn.series]
     with picture:
-        figure = over_epochs([panel], title=info.label, shown=view.shown, height=280)
-        alt = told.over_epochs(f"{info.label} over epochs", [panel], view.epoch)
+        figure = over_epochs([drawn], title=info.label, shown=view.shown, height=280)
+        alt = told.over_epochs(f"{info.label} over epochs", [drawn], view.epoch)
         components.chart(figure, key=metric, alt=alt)
     with words:
         components.define(info, number(values[0]) if len(values) == 1 else None)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
-from ncviz.figures.theme import ood_style
+from ncviz.results import tables
+from ncviz.results.headlines import HEADLINES
 from ncviz.store import Run
 from ncviz.ui import (
     board_loaders,
@@ -15,8 +16,8 @@ from ncviz.ui import (
     detector,
     headlines,
     loaders,
+    report,
     shell,
-    tables,
     told,
     tour,
 )
@@ -51,6 +52,7 @@ def body(view: View) -> None:
         tour.show(runs)
     with shell.readable_errors():
         _key_numbers(view, shown_detector)
+        report.offer(view, shown_detector)
     with shell.readable_errors():
         _training(view)
     st.subheader("Runs", anchor=False)
@@ -104,7 +106,7 @@ def _trend(run: Run, view: View, score: str | None) -> RunTrend | None:
     """
     under_head = view.layer == view.run.layers[-1]
     layer = view.layer if view.layer in run.layers and not under_head else run.layers[-1]
-    nc1 = tables.metric_series(loaders.collapse_table(run), layer, headlines.HEADLINES[0].metric)
+    nc1 = tables.metric_series(loaders.collapse_table(run), layer, HEADLINES[0].metric)
     if not len(nc1.epochs):
         return None
     return RunTrend(run.name, layer, nc1, tuple(_aurocs(run, layer, score).values()))
@@ -116,12 +118,7 @@ def _is_scored(run: Run, trend: RunTrend) -> bool:
 
 def _aurocs(run: Run, layer: str, score: str | None) -> dict[str, Series]:
     """AUROC over epochs for each kind of OOD set that was scored."""
-    table = loaders.detection_table(run)
-    series = {
-        group: tables.auroc_series(table, layer, score, group, ood_style(position))
-        for position, group in enumerate(GROUPS)
-    }
-    return {group: each for group, each in series.items() if len(each.epochs)}
+    return tables.auroc_by_group(loaders.detection_table(run), layer, score)
 
 
 def _key_numbers(view: View, score: str | None) -> None:
@@ -152,16 +149,7 @@ def _key_numbers(view: View, score: str | None) -> None:
 
 
 def _accuracy(run: Run, epoch: int | None) -> float | None:
-    """Test accuracy at an epoch; of a run trained elsewhere on the samples that are cached."""
-    for table, column in (
-        (loaders.history(run), "test_accuracy"),
-        (board_loaders.calibration_table(run), "accuracy"),
-    ):
-        if column in table:
-            found = table.loc[table["epoch"] == epoch, column].dropna()
-            if len(found):
-                return float(found.iloc[0])
-    return None
+    return tables.accuracy(loaders.history(run), board_loaders.calibration_table(run), epoch)
 
 
 def _training(view: View) -> None:

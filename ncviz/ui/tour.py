@@ -11,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from ncviz.detectors import probe_energy
+from ncviz.results import tables
 from ncviz.store import Run
-from ncviz.ui import controls, detector, loaders, tables
+from ncviz.ui import controls, detector, loaders
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import (

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ncviz.collapse import METRICS
-from ncviz.correlation import correlate
-from ncviz.figures import Against, Track, trade_off
-from ncviz.figures.theme import ID_STYLE, Style, ood_style, signed
+from ncviz.figures import trade_off
+from ncviz.results.trade_off import (
+    DETECTION,
+    TRANSFER,
+    Course,
+    panels_against,
+    style_of,
+    through_epochs,
+)
 from ncviz.store import Run
 from ncviz.ui import components, controls, detector, loaders, shell, told
 from ncviz.ui.components import plain
@@ -21,9 +25,6 @@ from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
 
 CHART = "_trade_off"
-DETECTION = "Mean FPR95 over OOD sets"
-TRANSFER = "Mean transfer error"
-ENTROPY = "Entropy, mean log ρ"
 NC1 = tuple(name for name, info in METRICS.items() if info.group == "NC1")
 NC1_COLUMNS = ("nc1_pinv", "nc1_trace")
 FURTHER_COLUMNS = ("nc2_gram", "nc3_duality", "nc4_agreement", "entropy", "effective_rank")
@@ -34,31 +35,6 @@ NOTES = {
     "from input to head",
 }
 DEPENDENT = {"epochs": "epochs of one run", "layers": "layers of one network"}
-
-
-@dataclass(frozen=True)
-class Course:
-    """A line of the chart: a run's layer through its epochs, or a run's layers at its last epoch.
-
-    Attributes
-    ----------
-    table : the metrics of its points, a row each, with the epoch and the layer
-    words : what each point is
-    """
-
-    run: Run
-    name: str
-    table: pd.DataFrame
-    words: tuple[str, ...]
-    style: Style
-
-    def position(self, view: View) -> int | None:
-        """Which of its points the page looks at."""
-        if self.run.name != view.run.name:
-            return None
-        here = (self.table["epoch"] == view.epoch) & (self.table["layer"] == view.layer)
-        found = np.flatnonzero(here)
-        return int(found[0]) if len(found) else None
 
 
 def body(view: View) -> None:
@@ -135,15 +111,13 @@ def _through_epochs(runs: Mapping[str, Run], score: str | None) -> list[Course]:
         for layer in run.layers:
             table = loaders.trade_off_table(run, layer, score)
             if len(table):
-                words = tuple(f"epoch {epoch}" for epoch in table["epoch"])
-                name = f"{run.name} · {layer}"
-                courses.append(Course(run, name, table, words, _style(len(courses))))
+                courses.append(through_epochs(run, layer, table, style_of(len(courses))))
     return courses
 
 
 def _through_layers(runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame]) -> list[Course]:
     return [
-        Course(runs[name], name, table, tuple(table["layer"]), _style(position))
+        Course(runs[name], name, table, tuple(table["layer"]), style_of(position))
         for position, (name, table) in enumerate(last.items())
         if len(table)
     ]
@@ -160,25 +134,8 @@ def _layers_of(run: Run, score: str | None) -> pd.DataFrame:
     return found[found["epoch"] == epoch].reset_index(drop=True)
 
 
-def _style(position: int) -> Style:
-    return ood_style(position - 1) if position else ID_STYLE
-
-
 def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
-    label = METRICS[nc1].label
-    panels = [
-        _panel(
-            view,
-            courses,
-            x=nc1,
-            x_title=f"{label} (log scale)",
-            y=y,
-            y_title=title,
-            named=points == "layers",
-        )
-        for y, title in (("fpr95", DETECTION), ("transfer", TRANSFER), ("entropy", ENTROPY))
-        if any(y in course.table for course in courses)
-    ]
+    panels = panels_against(courses, nc1, shown=view.shown, named=points == "layers")
     figure = trade_off(
         panels,
         title="Collapse against detection, transfer and entropy",
@@ -206,38 +163,6 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
         f"{DEPENDENT[points]} are not independent, so the interval is too narrow. Click a point to "
         "choose its run, layer and epoch."
     )
-
-
-def _panel(
-    view: View,
-    courses: list[Course],
-    *,
-    x: str,
-    x_title: str,
-    y: str,
-    y_title: str,
-    named: bool,
-) -> Against:
-    tracks = tuple(
-        Track(
-            course.name,
-            course.words,
-            course.table[x].to_numpy(np.float64),
-            course.table[y].to_numpy(np.float64)
-            if y in course.table
-            else np.full(len(course.table), np.nan),
-            course.style,
-            course.position(view),
-            named and course.run.name == view.run.name,
-        )
-        for course in courses
-    )
-    across = np.concatenate([track.x for track in tracks])
-    found = correlate(across, np.concatenate([track.y for track in tracks]), log_x=True)
-    finding = "too few points for r"
-    if found:
-        finding = f"r = {signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
-    return Against(x_title, y_title, tracks, finding, log_x=True)
 
 
 def _last_epochs(

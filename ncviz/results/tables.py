@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ncviz.figures import Series
-from ncviz.figures.theme import ID_STYLE, Style
+from ncviz.figures.theme import ID_STYLE, Style, ood_style
+
+KINDS = ("near", "far")
 
 
 def metric_series(
@@ -34,6 +36,25 @@ def auroc_series(
     ]
     means = rows.groupby("epoch")["auroc"].mean()
     return Series(f"AUROC on {group} OOD", means.index.to_numpy(), _numbers(means), style)
+
+
+def auroc_by_group(table: pd.DataFrame, layer: str, detector: str | None) -> dict[str, Series]:
+    """AUROC over epochs for each kind of OOD set that was scored."""
+    series = {
+        kind: auroc_series(table, layer, detector, kind, ood_style(position))
+        for position, kind in enumerate(KINDS)
+    }
+    return {kind: each for kind, each in series.items() if len(each.epochs)}
+
+
+def accuracy(history: pd.DataFrame, calibration: pd.DataFrame, epoch: int | None) -> float | None:
+    """Test accuracy at an epoch; of a run trained elsewhere on the samples that are cached."""
+    for table, column in ((history, "test_accuracy"), (calibration, "accuracy")):
+        if column in table:
+            found = table.loc[table["epoch"] == epoch, column].dropna()
+            if len(found):
+                return float(found.iloc[0])
+    return None
 
 
 def at_epoch(series: Series, epoch: int | None) -> float | None:

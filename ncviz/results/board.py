@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ncviz import metrics
-from ncviz.figures import Board, Column
+from ncviz.figures import Band, BandPanel, Board, Column, Family
+from ncviz.figures.theme import ID_STYLE, Style, ood_style
+from ncviz.results import detectors
 
 ENDS = ("low", "high")
+_FIRST = ("energy", "knn", "vim", "energy_probe", "mahalanobis")
+_EMPHASISED = 3
 
 
 def group_means(
@@ -134,3 +138,51 @@ def as_frame(
     if any(remarks):
         frame["Worse than chance on"] = remarks
     return pd.DataFrame(frame)
+
+
+def emphasised(names: Sequence[str]) -> list[str]:
+    """Detectors to look at first: well-known ones that look at different things."""
+    return [name for name in _FIRST if name in names][:_EMPHASISED] or list(names[:1])
+
+
+def band_panel(
+    found: pd.DataFrame, names: Sequence[str], chosen: Sequence[str], group: str, count: int
+) -> BandPanel:
+    """Detectors over epochs on the OOD sets of a group; those not `chosen` are drawn faint.
+
+    Parameters
+    ----------
+    found : what `group_means` returns
+    count : number of sets in the group
+    """
+    title = f"{group} OOD" + (f", mean over {count} sets" if count > 1 else "")
+    return BandPanel(title, tuple(_band(found, name, chosen) for name in names))
+
+
+def _band(found: pd.DataFrame, name: str, chosen: Sequence[str]) -> Band:
+    line = found.loc[[name]] if name in found.index.get_level_values(0) else found.iloc[:0]
+    line = line.sort_index()
+    style = _style(chosen.index(name)) if name in chosen else None
+    epochs = line.index.get_level_values("epoch").to_numpy()
+    ends = (line[part].to_numpy() for part in ("value", "low", "high"))
+    return Band(detectors.label(name), epochs, *ends, style)
+
+
+def families(board: Board, near: int, far: int) -> list[Family]:
+    """The detectors of a board by what they look at; `near` and `far` are columns of means."""
+    names = [detectors.family(name) for name in board.detectors]
+    found = []
+    for position, family in enumerate(sorted(set(names))):
+        own = [at for at, name in enumerate(names) if name == family]
+        labels = tuple(detectors.label(board.detectors[at]) for at in own)
+        values = (board.values[own, column] for column in (near, far))
+        found.append(Family(family, labels, *values, _style(position)))
+    return found
+
+
+def _style(position: int) -> Style:
+    """Eight families look different; beyond six OOD styles the symbols are open."""
+    if position == 0:
+        return ID_STYLE
+    style = ood_style(position - 1)
+    return style if position <= 6 else Style(style.colour, style.dash, f"{style.symbol}-open")
