@@ -125,9 +125,9 @@ def test_arrow_keys_move_the_mark_on_the_overview(app, reader):
 
 def test_run_epoch_and_layer_follow_from_page_to_page(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=cats&layer=encoder")
-    charts_show(tab, "cats · epoch 9 · layer encoder")
+    charts_show(tab, "cats · epoch 9")
     tab.keyboard.press("ArrowLeft")
-    charts_show(tab, "cats · epoch 4 · layer encoder")
+    charts_show(tab, "cats · epoch 4")
     tab.get_by_role("link", name="OOD scores").click()
     charts_show(tab, "cats · epoch 4 · layer encoder")
     wait_for_address(tab, run=None, epoch="4", layer="encoder")
