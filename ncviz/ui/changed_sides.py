@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from ncviz.through_training import SideChanges, side_changes
-from ncviz.ui import controls, sample_loaders, selection
+from ncviz.ui import components, controls, sample_loaders, selection
 from ncviz.ui.components import plain
 from ncviz.ui.one_sample import SIDES
 from ncviz.ui.sample_table import Judge
@@ -55,14 +55,15 @@ def _show(view: View, by: Judge, layer: str) -> None:
     if changed.empty:
         st.caption("No sample of these sets ever changed sides.")
         return
-    st.dataframe(
+    components.table(
         _written(changed),
-        hide_index=True,
+        name="changed-sides",
+        shown=view.shown,
         height=320,
         key=_TABLE,
         selection_mode="single-row",
         on_select=lambda: _look_at(view, changed),
-        column_config={
+        config={
             "Largest change": st.column_config.NumberColumn(
                 format="%+.1f %%",
                 help="Of the percentile among the ID test samples, from one saved epoch to the "

@@ -145,6 +145,7 @@ def _table(pair: Pair, shown: Sequence[MovedSet]) -> None:
     show_table(
         table,
         shades(["A" if x > 0 else "B" for x in frame["change"]], frame["change"].abs()),
+        name="compare-samples",
         columns=["A − B"],
         formats={"Sample": "%d", "A": "%.1f %%", "B": "%.1f %%", "A − B": "%+.1f"},
         alt=f"The {len(frame)} samples whose rank changed most",

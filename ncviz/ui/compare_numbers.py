@@ -64,6 +64,7 @@ def detection(pair: Pair) -> None:
     show_table(
         as_frame(rows, of="OOD set"),
         row_shades(rows),
+        name=f"compare-{metric}",
         alt=f"Difference in {info.label} on each set",
     )
     st.caption(_about_detection(pair, metric, sets))
@@ -178,12 +179,14 @@ def network(pair: Pair) -> None:
         show_table(
             as_frame(parts, of="Measure"),
             row_shades(parts, each_alone=True),
+            name="compare-network",
             alt="Differences in accuracy and calibration on the ID test samples",
         )
     if rows:
         show_table(
             as_frame(rows, of="Collapse metric", better="more collapsed"),
             row_shades(rows, each_alone=True),
+            name="compare-collapse",
             alt="Differences of collapse metrics",
             formats={"A": "%.4g", "B": "%.4g", "A − B": "%+.3g"},
         )

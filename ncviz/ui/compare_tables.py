@@ -11,6 +11,7 @@ import streamlit as st
 
 from ncviz.definitions import MetricInfo
 from ncviz.figures.side_by_side import SIDE_STYLES
+from ncviz.ui import components
 
 _STRONGEST = 0.45  # opacity of the largest difference, under text of either theme
 # Tiny p-values would all be written as 0.
@@ -123,19 +124,20 @@ def show_table(
     frame: pd.DataFrame,
     colours: Sequence[str],
     *,
+    name: str,
     alt: str,
     columns: Sequence[str] = ("A − B", "Reading"),
     formats: Mapping[str, str] | None = None,
     **more,
 ) -> None:
-    """A table of numbers with a background for some `columns` of each row.
+    """A table of numbers, called `name`, with a background for some `columns` of each row.
 
     `formats` are of columns that are not written with three decimals; `more` is for Streamlit.
     """
     formats = _FORMATS | dict(formats or {})
     config = {
-        name: st.column_config.NumberColumn(format=formats.get(name, "%.3f"), help=_HELPS.get(name))
-        for name in frame.select_dtypes(np.number)
+        each: st.column_config.NumberColumn(format=formats.get(each, "%.3f"), help=_HELPS.get(each))
+        for each in frame.select_dtypes(np.number)
     }
     shaded = frame.style.apply(lambda _: list(colours), subset=list(columns))
-    st.dataframe(shaded, hide_index=True, column_config=config, alt=alt, placeholder="–", **more)
+    components.table(shaded, name=name, config=config, alt=alt, placeholder="–", **more)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from ncviz.definitions import MetricInfo
 from ncviz.figures import Shown, themed
@@ -52,7 +54,7 @@ def choose_export() -> None:
 
 
 def table(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Styler,
     *,
     name: str,
     alt: str,
@@ -60,6 +62,7 @@ def table(
     shown: Shown | None = None,
     values: Callable[[], pd.DataFrame] | None = None,
     words: str = "CSV",
+    **more: Any,
 ) -> None:
     """A table with a button that saves its numbers, as exact as they are, as CSV.
 
@@ -72,9 +75,11 @@ def table(
     values : makes what is saved instead of `frame`, such as numbers where that holds words; is
         called when a reader presses the button
     words : on the button
+    more : for Streamlit: a height, what a chosen row does
     """
-    st.dataframe(frame, hide_index=True, column_config=config, alt=alt)
-    offer_csv(words, values or (lambda: frame), name=name, shown=shown)
+    st.dataframe(frame, hide_index=True, column_config=config, alt=alt, **more)
+    numbers = frame if isinstance(frame, pd.DataFrame) else frame.data
+    offer_csv(words, values or (lambda: numbers), name=name, shown=shown)
 
 
 def offer_csv(

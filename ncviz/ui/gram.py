@@ -172,10 +172,11 @@ def farthest_pairs(view: View) -> None:
         table["Superclass"] = [_shared(view.run.superclasses, pair) for pair in pairs]
     st.caption("Tick a row, at its left end, to pick its two classes above.")
     _mark_picked(names, pairs)
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
-        column_config={
+        name="class-pairs",
+        shown=view.shown,
+        config={
             "Cosine": st.column_config.NumberColumn(format="%.3f"),
             "Above the ETF's": st.column_config.NumberColumn(
                 format="%+.3f",

@@ -144,11 +144,12 @@ def _scores(view: View, set_name: str, row: int) -> None:
         }
     )[there]
     st.markdown(f"**Its scores at layer {plain(view.layer)}**")
-    st.dataframe(
+    components.table(
         table,
-        hide_index=True,
+        name="scores-of-a-sample",
+        shown=view.shown,
         height=400,
-        column_config={
+        config={
             "Detector": st.column_config.Column(width=150),
             "Percentile": st.column_config.ProgressColumn(
                 help="Share of the ID test samples that score as low as this sample, or lower.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -71,15 +73,15 @@ def _head(document: Document, view: View | None, ood_set: str | None) -> None:
         st.caption(f"<{document.address}>")
     columns = {"": [], "The document": []}
     for what, words in document.setting:
-        columns[""].append(plain(what))
-        columns["The document"].append(plain(words))
+        columns[""].append(what)
+        columns["The document"].append(words)
     if view is not None:
         own = _setting(view, ood_set)
-        columns[plain(view.run.name)] = [plain(own.get(what, "")) for what, _ in document.setting]
-    st.table(
+        columns[view.run.name] = [own.get(what, "") for what, _ in document.setting]
+    _draw(
         pd.DataFrame(columns),
-        hide_index=True,
-        border="horizontal",
+        view,
+        name="setting",
         alt=f"What the numbers of the {document.name} and of the run were measured on",
     )
     if view is None:
@@ -134,26 +136,38 @@ def _table(table: Table, view: View | None, ood_set: str | None) -> None:
     columns += ["Printed"] if printed else []
     columns += ["Stands for"] if corrected else []
     if view is not None:
-        columns += [plain(view.run.name)] + (["Difference"] if printed else [])
+        columns += [view.run.name] + (["Difference"] if printed else [])
     frame = pd.DataFrame(lines)[[*columns, "Note"]]
-    st.table(frame, hide_index=True, border="horizontal", alt=table.title)
+    _draw(frame, view, name=table.title, alt=table.title)
     for note in table.notes:
         st.caption(plain(note))
     if view is not None:
         _chance_of_aupr(table, view, ood_set)
 
 
+def _draw(frame: pd.DataFrame, view: View | None, *, name: str, alt: str) -> None:
+    """A table of words as it stands, and as CSV with signs that programs read."""
+    written = frame.map(plain).rename(columns=plain)
+    st.table(written, hide_index=True, border="horizontal", alt=alt)
+    components.offer_csv(
+        "CSV",
+        lambda: frame.map(lambda words: words.replace("−", "-")),
+        name=re.sub(r"\W+", "-", name.lower()),
+        shown=view and view.shown,
+    )
+
+
 def _line(row: Row, view: View | None, ood_set: str | None) -> dict[str, str]:
     line = {
-        "Quantity": plain(row.what),
-        "Printed": plain(row.printed.replace("-", "−")),
-        "Stands for": "" if row.meant is None else plain(f"{row.meant:g}"),
-        "Note": plain(row.note),
+        "Quantity": row.what,
+        "Printed": row.printed.replace("-", "−"),
+        "Stands for": "" if row.meant is None else f"{row.meant:g}",
+        "Note": row.note,
     }
     if view is not None:
         own = source_numbers.beside(view, row.beside, ood_set)
-        line[plain(view.run.name)] = plain(_words(own))
-        line["Difference"] = plain(_difference(row, own))
+        line[view.run.name] = _words(own)
+        line["Difference"] = _difference(row, own)
     return line
 
 
@@ -195,10 +209,10 @@ def _chance_of_aupr(table: Table, view: View, ood_set: str | None) -> None:
 def _claims(document: Document, view: View | None, layers: pd.DataFrame) -> None:
     st.markdown("#### What the document claims")
     lines = [_claim_line(claim, layers) for claim in document.claims]
-    st.table(
+    _draw(
         pd.DataFrame(lines),
-        hide_index=True,
-        border="horizontal",
+        view,
+        name="claims",
         alt="Claims about encoder and projector, and what the run has to say about them",
     )
     if view is not None and not layers.empty and not set(source_numbers.PAIR) <= set(layers.index):
@@ -207,10 +221,10 @@ def _claims(document: Document, view: View | None, layers: pd.DataFrame) -> None
             f"cannot be looked at here. {_with_both(view)}"
         )
     lines = [_trend_line(trend, layers) for trend in document.trends]
-    st.table(
+    _draw(
         pd.DataFrame(lines),
-        hide_index=True,
-        border="horizontal",
+        view,
+        name="trends",
         alt="Claims about how NC1 moves with other measures, and how it does in the run",
     )
     st.caption(
@@ -234,10 +248,10 @@ def _claim_line(claim: Claim, layers: pd.DataFrame) -> dict[str, str]:
     found = source_numbers.pair(layers, claim.measure)
     holds = source_numbers.holds(claim, layers)
     return {
-        "Claim, as printed": plain(f"“{claim.printed}”"),
-        "Measured by": plain(claim.words),
-        "Encoder": plain(_words(found[0])) if found else ABSENT,
-        "Projector": plain(_words(found[1])) if found else ABSENT,
+        "Claim, as printed": f"“{claim.printed}”",
+        "Measured by": claim.words,
+        "Encoder": _words(found[0]) if found else ABSENT,
+        "Projector": _words(found[1]) if found else ABSENT,
         "Here": ABSENT if holds is None else ("as claimed" if holds else "the other way round"),
     }
 
@@ -248,8 +262,8 @@ def _trend_line(trend: Trend, layers: pd.DataFrame) -> dict[str, str]:
     if found is not None:
         here = f"{signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
     return {
-        "Claim, as printed": plain(f"“{trend.printed}”"),
-        "Measured by": plain(f"log NC1 against {trend.words}"),
+        "Claim, as printed": f"“{trend.printed}”",
+        "Measured by": f"log NC1 against {trend.words}",
         "r if it holds": "above 0" if trend.rises else "below 0",
-        "r here": plain(here),
+        "r here": here,
     }

@@ -12,6 +12,7 @@ import streamlit as st
 
 from ncviz.detectors import probe_energy
 from ncviz.results import tables
+from ncviz.results.maps import MAPPED_LAYERS
 from ncviz.store import Run
 from ncviz.ui import controls, detector, loaders
 from ncviz.ui.components import number, percent, plain
@@ -195,7 +196,7 @@ def _points(runs: Sequence[Run]) -> Step | None:
     if not mapped:
         return None
     run, epochs = max(mapped, key=lambda each: PAIR[1] in each[0].layers)
-    layers = [layer for layer in loaders.MAPPED_LAYERS if layer in run.layers] or run.layers[:1]
+    layers = [layer for layer in MAPPED_LAYERS if layer in run.layers] or run.layers[:1]
     return Step(
         "Points move",
         f"Every point is an image, as the {' and the '.join(layers)} of {run.name} "
