@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from xml.etree import ElementTree
 
 import browser
 import numpy as np
 import pandas as pd
 import pytest
-from browser import address_of, charts_show, map_shows, wait_for_address
+from browser import MARKUP, address_of, charts_show, map_shows, wait_for_address
 from PIL import Image
 
 from ncviz.store import open_run
 from ncviz.ui.selection import Selection
 
 pytestmark = browser.MARKS
+
+# Kinds of element that a saved map is made of: none of them runs or fetches anything.
+SHAPES = {"svg", "title", "defs", "g", "path", "rect", "text", "use"}
 
 PAGE = "/OOD_scores?run=cats"
 SETS = ("made/test", "letters/test", "noise/test")
@@ -264,3 +269,51 @@ def test_the_map_is_saved_as_a_picture(app, reader):
     picture = Image.open(begun.value.path()).convert("RGBA")
     assert begun.value.suggested_filename.endswith(".png")
     assert picture.getpixel((2, 2)) == (255, 255, 255, 255)
+
+
+def save_map(tab, kind: str) -> str:
+    """The map of a page as a file of that kind."""
+    tab.get_by_test_id("stSidebar").get_by_text(kind, exact=True).click()
+    with tab.expect_download() as begun:
+        tab.get_by_role("button", name=f"Save {kind.upper()}").press("Enter")
+    name = begun.value.suggested_filename
+    assert name.endswith(f"-epoch-9.{kind}")
+    assert not set(name) & set("<>/ ")
+    return Path(begun.value.path()).read_text("utf-8")
+
+
+def test_the_map_is_saved_as_shapes(app, reader):
+    tab = reader(f"{app}/Embeddings?run=zoo")
+    map_shows(tab, 9)
+    samples, names = tab.locator(".root").evaluate(
+        """root => {
+          const { frames, view } = root.parentNode.ncviz;
+          return [frames.samples, view.legend.map(each => each.text)];
+        }"""
+    )
+    root = ElementTree.fromstring(save_map(tab, "svg"))
+    space = "{http://www.w3.org/2000/svg}"
+    used = list(root.iter(f"{space}use"))
+    # A few lie outside of the frame; each entry of the legend has a marker too.
+    assert 0.95 * samples < len(used) <= samples + len(names)
+    shapes = {each.get("id") for each in root.iter(f"{space}g")}
+    assert {each.get("href").removeprefix("#") for each in used} <= shapes
+    words = {each.text for each in root.iter(f"{space}text")}
+    assert {*names, f"{MARKUP}1"} <= words
+    assert "zoo · epoch 9 · layer encoder" in words
+    assert {each.tag.removeprefix(space) for each in root.iter()} <= SHAPES
+
+
+def test_the_map_as_a_page_needs_no_network(app, reader, chromium, tmp_path):
+    tab = reader(f"{app}/Embeddings?run=zoo")
+    map_shows(tab, 9)
+    (tmp_path / "map.html").write_text(save_map(tab, "html"), "utf-8")
+    context = chromium.new_context(offline=True)
+    page, requests = context.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((tmp_path / "map.html").as_uri())
+    page.get_by_role("img", name="UMAP map of encoder").wait_for()
+    page.get_by_text(f"{MARKUP}1").first.wait_for()
+    assert page.locator("img, script").count() == 0
+    assert len(requests) == 1
+    context.close()

@@ -34,9 +34,14 @@ def chart(figure: go.Figure, *, key: str, alt: str, gestures: Gestures | None = 
         figure,
         key=key,
         alt=alt,
-        save_as=st.session_state.get(_EXPORT) or FORMATS[0],
+        save_as=export_format(),
         gestures=gestures,
     )
+
+
+def export_format() -> str:
+    """The kind of file that charts are saved as, one of `FORMATS`."""
+    return st.session_state.get(_EXPORT) or FORMATS[0]
 
 
 def choose_export() -> None:

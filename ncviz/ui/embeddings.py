@@ -167,6 +167,7 @@ def _drawn(view: View, series: loaders.MapSeries, choice: Choice, token: str) ->
         "colours": _colours(view, choice),
         "detector": label,
         "legend": _legend(view, choice),
+        "save_as": components.export_format(),
         "chosen": as_bits(_chosen(view, series)),
         "looked_at": _looked_at(view, series),
     }

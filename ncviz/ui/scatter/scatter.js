@@ -2,6 +2,8 @@
 // epoch as bytes and shows nothing, the other says how to draw them. Names out of files only ever
 // become text (textContent, fillText), never markup.
 
+import { saveMap } from "./map_file.js";
+
 const STEP_MS = 180; // how long points take to their places after a step
 const RADIUS = 3.2;
 const FAINT = 0.3;
@@ -71,7 +73,7 @@ class Chart {
     this.lassoButton = element("button", "", tools, "Lasso");
     this.lassoButton.title = "Draw around samples to choose them; so does dragging with Shift held";
     this.resetButton = element("button", "", tools, "Reset zoom");
-    this.saveButton = element("button", "", tools, "Save PNG");
+    this.saveButton = element("button", "", tools, "Save");
     this.legend = element("div", "legend", this.root);
     this.told = element("div", "told", this.root);
     this.told.setAttribute("role", "img");
@@ -169,6 +171,7 @@ class Chart {
     this.lassoButton.setAttribute("aria-pressed", this.lassoing);
     this.grid.dataset.lasso = this.lassoing ? "on" : "off";
     this.resetButton.disabled = this.panels.every((panel) => panel.zoom === 1);
+    if (this.view) this.saveButton.textContent = `Save ${this.view.save_as.toUpperCase()}`;
   }
 
   // Move the points to their places at `epoch`; a move that is under way there goes on.
@@ -326,62 +329,11 @@ class Chart {
     this.draw();
   }
 
-  // Title, legend words and panels in one picture that explains itself.
+  // Title, legend and panels in one file that explains itself.
   save() {
-    const ratio = 2;
-    const widths = this.panels.map((panel) => panel.canvas.clientWidth);
-    const heights = this.panels.map((panel) => panel.canvas.clientHeight);
-    const gap = 16;
-    const [top, width] = [96, widths.reduce((sum, each) => sum + each + gap, gap)];
-    const picture = document.createElement("canvas");
-    picture.width = Math.max(width, 640) * ratio;
-    picture.height = (top + Math.max(...heights) + gap) * ratio;
-    const pen = picture.getContext("2d");
-    const ink = this.ink();
-    pen.scale(ratio, ratio);
-    pen.fillStyle = ink.page;
-    pen.fillRect(0, 0, picture.width, picture.height);
-    pen.fillStyle = ink.text;
-    pen.font = `600 16px ${ink.font}`;
-    pen.fillText(this.title.textContent, gap, 26);
-    pen.font = `13px ${ink.font}`;
-    pen.fillText(this.shown.textContent, gap, 46);
-    let x = gap;
-    for (const { text, group, tint } of this.view.legend) {
-      if (group !== null) {
-        const icon = stamp(SHAPES[group], tint ?? UNKNOWN, 4.5, 1);
-        const size = icon.width / icon.ratio;
-        pen.drawImage(icon, x, 62 - size / 2, size, size);
-        x += size + 4;
-      }
-      pen.fillText(text, x, 66);
-      x += pen.measureText(text).width + gap;
-      if (group === null) this.saveRamp(pen, x - gap / 2);
-    }
-    let left = gap;
-    pen.font = `600 14px ${ink.font}`;
-    this.panels.forEach((panel, at) => {
-      pen.fillText(panel.name.textContent, left, 88);
-      pen.drawImage(panel.canvas, left, top, widths[at], heights[at]);
-      pen.strokeStyle = ink.border;
-      pen.strokeRect(left, top, widths[at], heights[at]);
-      left += widths[at] + gap;
-    });
-    const link = document.createElement("a");
-    link.download = "ncviz-embeddings.png";
-    link.href = picture.toDataURL("image/png");
-    link.click();
-  }
-
-  saveRamp(pen, x) {
-    const ramp = pen.createLinearGradient(x, 0, x + 110, 0);
-    const { colours } = this.view;
-    colours.forEach((colour, at) => ramp.addColorStop(at / (colours.length - 1), colour));
-    const ink = pen.fillStyle;
-    pen.fillStyle = ramp;
-    pen.fillRect(x, 57, 110, 10);
-    pen.fillStyle = ink;
-    pen.fillText("above all ID", x + 116, 66);
+    const name = `ncviz-embeddings-${this.view.run}-epoch-${this.frames.epochs[this.at]}`;
+    const marker = (group, tint) => stamp(SHAPES[group], tint ?? UNKNOWN, 4.5, 1);
+    saveMap(this, this.view.save_as, name.replace(/[^\p{L}\p{N}._-]+/gu, "-"), { marker, blend });
   }
 
   ink() {
@@ -603,7 +555,11 @@ class Panel {
     }
     const pen = this.canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const ink = this.chart.ink();
+    this.paint(pen, this.chart.ink(), width, height);
+  }
+
+  // By the pen of the canvas, or by one that writes a file.
+  paint(pen, ink, width, height) {
     pen.fillStyle = ink.page;
     pen.fillRect(0, 0, width, height);
     const lens = this.lens();
@@ -791,9 +747,16 @@ function stamp(shape, colour, radius, strength, halo = 0) {
   const icon = document.createElement("canvas");
   icon.width = icon.height = Math.ceil(2 * half * ratio);
   icon.ratio = ratio;
+  icon.mark = (pen) => mark(pen, shape, colour, radius, strength, halo);
   const pen = icon.getContext("2d");
   pen.scale(ratio, ratio);
   pen.translate(half, half);
+  icon.mark(pen);
+  return icon;
+}
+
+// A marker around (0, 0).
+function mark(pen, shape, colour, radius, strength, halo) {
   [pen.fillStyle, pen.strokeStyle, pen.globalAlpha] = [colour, colour, strength];
   [pen.lineWidth, pen.lineCap] = [1.5 + 2 * halo, halo ? "round" : "butt"];
   pen.beginPath();
@@ -810,7 +773,6 @@ function stamp(shape, colour, radius, strength, halo = 0) {
     pen.lineTo(arm, -arm);
     pen.stroke();
   }
-  return icon;
 }
 
 function blend(colours, share) {
