@@ -151,7 +151,8 @@ def test_a_click_on_a_rank_or_a_row_looks_at_its_sample(app, reader):
     tab.wait_for_function(
         f"""() => ({CHART})('rank among').data.some(trace => trace.name === 'looked at')"""
     )
-    table = tab.get_by_test_id("stDataFrame").last
+    tab.get_by_text("Its scores at layer").wait_for()
+    table = tab.get_by_test_id("stDataFrame").nth(-2)  # the last one is of the sample itself
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     before = address_of(tab)["sample"]

@@ -7,6 +7,8 @@ from browser import MARKS, charts_show, map_shows, wait_for_address
 
 pytestmark = MARKS
 
+CHARTS = 4  # of the Neural collapse page as it opens
+
 # The vertical line at an epoch, as it is painted: its place on the axis, from its pixels.
 MARKED = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
   const lines = [...plot.querySelectorAll('.shapelayer path')];
@@ -50,7 +52,7 @@ def at_speed(tab, speed: int) -> None:
         button.click()
 
 
-@pytest.mark.parametrize(("path", "charts"), [("/Neural_collapse", 9), ("/OOD_scores", 3)])
+@pytest.mark.parametrize(("path", "charts"), [("/Neural_collapse", CHARTS), ("/OOD_scores", 3)])
 def test_play_moves_every_chart_from_the_first_epoch_to_the_last(app, reader, path, charts):
     tab = reader(f"{app}{path}?run=digits")
     last = charts_show(tab, "epoch 6 ", charts)
@@ -67,17 +69,17 @@ def test_play_moves_every_chart_from_the_first_epoch_to_the_last(app, reader, pa
 def test_what_is_painted_follows_each_step(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits")
     for epoch in (6, 4, 2):
-        charts_show(tab, f"epoch {epoch} ", 9)
+        charts_show(tab, f"epoch {epoch} ", CHARTS)
         tab.wait_for_function(PAINTED, arg=f"epoch {epoch} ")
         marked = tab.evaluate(MARKED)
-        assert len(marked) >= 9
+        assert len(marked) >= CHARTS
         assert set(marked) == {epoch}
         tab.keyboard.press("ArrowLeft")
 
 
 def test_curves_that_stay_are_not_drawn_anew(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits")
-    charts_show(tab, "epoch 6 ", 9)
+    charts_show(tab, "epoch 6 ", CHARTS)
     tab.evaluate(
         """() => {
           const plot = document.querySelector('.js-plotly-plot');
@@ -85,20 +87,20 @@ def test_curves_that_stay_are_not_drawn_anew(app, reader):
         }"""
     )
     tab.keyboard.press("ArrowLeft")
-    charts_show(tab, "epoch 4 ", 9)
+    charts_show(tab, "epoch 4 ", CHARTS)
     assert tab.evaluate("window.curves.length > 4 && window.curves.every(line => line.isConnected)")
 
 
 def test_the_key_p_plays_and_pauses_unless_someone_types(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits&epoch=1")
-    charts_show(tab, "epoch 1 ", 9)
+    charts_show(tab, "epoch 1 ", CHARTS)
     tab.keyboard.press("p")
-    charts_show(tab, "epoch 2 ", 9)
+    charts_show(tab, "epoch 2 ", CHARTS)
     tab.keyboard.press("p")
     shown = control(tab, playing="no").get_attribute("data-epoch")
-    charts_show(tab, f"epoch {shown} ", 9)
+    charts_show(tab, f"epoch {shown} ", CHARTS)
     tab.wait_for_timeout(1500)  # longer than from one epoch to the next
-    charts_show(tab, f"epoch {shown} ", 9)
+    charts_show(tab, f"epoch {shown} ", CHARTS)
     tab.get_by_role("combobox", name="Run").focus()
     tab.keyboard.press("p")
     assert control(tab).get_attribute("data-playing") == "no"
@@ -106,28 +108,28 @@ def test_the_key_p_plays_and_pauses_unless_someone_types(app, reader):
 
 def test_an_arrow_pauses_and_steps(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits&epoch=1")
-    charts_show(tab, "epoch 1 ", 9)
+    charts_show(tab, "epoch 1 ", CHARTS)
     tab.keyboard.press("p")
     control(tab, epoch="4", playing="yes")
     tab.keyboard.press("ArrowLeft")
     control(tab, epoch="2", playing="no")
-    charts_show(tab, "epoch 2 ", 9)
+    charts_show(tab, "epoch 2 ", CHARTS)
     wait_for_address(tab, epoch="2")
     tab.wait_for_timeout(1500)
-    charts_show(tab, "epoch 2 ", 9)
+    charts_show(tab, "epoch 2 ", CHARTS)
 
 
 def test_another_run_ends_the_play(app, reader):
     tab = reader(f"{app}/Neural_collapse?run=digits&epoch=1")
-    charts_show(tab, "epoch 1 ", 9)
+    charts_show(tab, "epoch 1 ", CHARTS)
     tab.keyboard.press("p")
-    charts_show(tab, "epoch 2 ", 9)
+    charts_show(tab, "epoch 2 ", CHARTS)
     tab.get_by_role("combobox", name="Run").click()
     tab.get_by_role("option", name="cats").click()
-    charts_show(tab, "cats · epoch ", 9)
+    charts_show(tab, "cats · epoch ", CHARTS)
     shown = control(tab, playing="no").get_attribute("data-epoch")
     tab.wait_for_timeout(1500)
-    charts_show(tab, f"cats · epoch {shown} ", 9)
+    charts_show(tab, f"cats · epoch {shown} ", CHARTS)
 
 
 def test_a_map_plays_without_a_word_to_the_server_until_it_ends(app, spoken):
@@ -175,7 +177,7 @@ def test_the_next_page_opens_at_the_epoch_that_a_map_has_played_to(app, reader):
     tab.keyboard.press("p")
     tab.locator('.root[data-epoch="2"]').wait_for()
     tab.get_by_role("link", name="Neural collapse").click()
-    charts_show(tab, "epoch 2 ", 9)
+    charts_show(tab, "epoch 2 ", CHARTS)
     wait_for_address(tab, epoch="2")
 
 
@@ -198,11 +200,11 @@ def test_points_of_readers_who_want_no_motion_jump(app, reader):
 def test_no_chart_is_taken_away_while_the_epochs_are_played(app, reader):
     """The first epoch has no change to tell of: what stands below that line stays all the same."""
     tab = reader(f"{app}/Neural_collapse?run=digits")
-    charts_show(tab, "epoch 6 ", 9)
+    charts_show(tab, "epoch 6 ", CHARTS)
     tab.evaluate("window.kept = [...document.querySelectorAll('.js-plotly-plot')]")
     at_speed(tab, 4)
     tab.keyboard.press("p")
-    charts_show(tab, "epoch 1 ", 9)
+    charts_show(tab, "epoch 1 ", CHARTS)
     control(tab, playing="no", epoch="6")
-    charts_show(tab, "epoch 6 ", 9)
+    charts_show(tab, "epoch 6 ", CHARTS)
     assert tab.evaluate("window.kept.every(plot => plot.isConnected)")
