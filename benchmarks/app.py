@@ -39,7 +39,12 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 AIMS = {"first visit": 3000, "opening": 500, "step": 250, "map step": 100, "lasso": 500}
 FIGURES = 1_000_000
 # Elements that say when they were drawn, on pages that have charts and on those that have none.
-DRAWN = ".ncviz-plot[data-drawn], .root[data-epoch], [data-testid=stFileUploader], .katex"
+DRAWN = ", ".join(
+    (
+        *(".ncviz-plot[data-drawn]", ".root[data-epoch]", ".katex"),
+        *("[data-testid=stFileUploader]", "[data-testid=stTable]"),
+    )
+)
 QUIET_MS = 600
 # Components that are isolated from the page's style have a tree of their own.
 TREES = """const trees = () => [document, ...[...document.querySelectorAll('*')]

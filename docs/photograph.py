@@ -29,7 +29,7 @@ from app import DRAWN, FLAGS, running_app  # noqa: E402
 THEMES = ("light", "dark")
 VIEWPORT = {"width": 1280, "height": 960}
 SETTLED_MS = 2500
-QUALITY = 82
+QUALITY = 75
 
 
 def nothing(tab: Page) -> None:
@@ -63,15 +63,20 @@ class Picture:
 
 
 CONTROLLED = "run=cifar100-resnet18-controlled"
+CHOSEN = "selected=letters/test:0-23&sample=letters/test:5"
 PICTURES = {
     "overview": Picture(""),
-    "neural-collapse": Picture(f"Neural_collapse?{CONTROLLED}&layer=projector"),
+    "neural-collapse": Picture(
+        f"Neural_collapse?{CONTROLLED}&layer=projector", look_below("The class means, pair by pair")
+    ),
     "ood-scores": Picture("OOD_scores?run=digits&epoch=24"),
     "leaderboard": Picture("Leaderboard?run=cifar100-resnet18"),
     "embeddings": Picture(f"Embeddings?{CONTROLLED}"),
+    "samples": Picture(f"Embeddings?run=digits&{CHOSEN}", look_below("Selected samples")),
     "trade-off": Picture(f"Trade-off?{CONTROLLED}"),
+    "compare": Picture("Compare?run=digits"),
     "upload": Picture("Upload?run=digits&epoch=60", upload_a_digit),
-    "reference": Picture("Reference"),
+    "reference": Picture("Reference?section=Source+documents&run=cifar100-resnet18"),
 }
 
 

@@ -44,7 +44,7 @@ def test_a_click_on_a_picture_opens_the_sample(app, reader):
     assert pictures_of(grid(tab)) == 24
     tab.get_by_role("button", name="Next sample").click()
     tab.get_by_text("5 of 41 selected samples").wait_for()
-    tab.get_by_role("button", name="Close").click()
+    tab.get_by_role("button", name="Close", exact=True).click()
     tab.get_by_role("heading", name="One sample").wait_for(state="detached")
     wait_for_address(tab, sample=None)
 
