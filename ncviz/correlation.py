@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import pearsonr
 
 from ncviz.errors import InvalidArrayError
 
@@ -50,6 +49,9 @@ def correlate(
     x, y = x[known], y[known]
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
+    # Importing it takes longer than drawing a page that asks for no correlation.
+    from scipy.stats import pearsonr
+
     found = pearsonr(x, y)
     interval = found.confidence_interval(confidence)
     return Correlation(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from ncviz.arrays import ClassStatistics, require_finite
@@ -100,6 +99,9 @@ def cluster_order(gram: np.ndarray) -> np.ndarray:
 
     Average linkage on 1 - cosine with the optimal order of leaves (Bar-Joseph et al., 2001).
     """
+    # Importing it takes longer than drawing a page that orders nothing.
+    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+
     distances = 1.0 - (gram + gram.T) / 2
     np.fill_diagonal(distances, 0.0)
     condensed = squareform(np.maximum(distances, 0.0), checks=False)
