@@ -1,6 +1,5 @@
 """The nearest-neighbour entropy of a batch: value, gradient, edge cases, several processes."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -101,9 +100,10 @@ class BothOutputs(nn.Module):
         return encoder, self.head(encoder)
 
 
-def one_of_several(rank: int, port: int, folder: str) -> None:
+def one_of_several(rank: int, folder: str) -> None:
     """One process of a data-parallel step; leaves its averaged gradients in `folder`."""
-    where = f"tcp://127.0.0.1:{port}"
+    # Not a port that is free now: another test may take it before these processes meet there.
+    where = (Path(folder) / "meeting").as_uri()
     distributed.init_process_group("gloo", where, rank=rank, world_size=PROCESSES)
     network = nn.parallel.DistributedDataParallel(BothOutputs(encoder_and_head()))
     inputs, labels = half(rank)
@@ -116,10 +116,7 @@ def one_of_several(rank: int, port: int, folder: str) -> None:
 @pytest.mark.slow
 def test_two_processes_average_the_losses_of_their_own_batches(tmp_path):
     """Each looks for neighbours in its own part: no neighbour is shared between processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_of_several, (port, str(tmp_path)), nprocs=PROCESSES)
+    torch.multiprocessing.spawn(one_of_several, (str(tmp_path),), nprocs=PROCESSES)
     network = BothOutputs(encoder_and_head())
     sum(loss_of(*network(x), y) / PROCESSES for x, y in map(half, range(PROCESSES))).backward()
     expected = [parameter.grad for parameter in network.parameters()]
