@@ -8,6 +8,7 @@ from pathlib import Path
 
 import plotly
 import streamlit as st
+from streamlit import runtime
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 
@@ -22,20 +23,26 @@ def component(name: str, *, isolated: bool = False) -> Callable:
 
     An `isolated` one neither sees nor changes the style of the page.
     """
-    _serve(name, _HERE / name)
-    return _renderer(name, isolated)
+    served = runtime.exists()
+    if served:
+        _serve(name, _HERE / name)
+    return _renderer(name, isolated, served)
 
 
 def serve_plotly() -> None:
     """Let browsers fetch the plotly.js that belongs to the installed plotly."""
-    _serve("plotly", Path(plotly.__file__).parent / "package_data")
+    if runtime.exists():
+        _serve("plotly", Path(plotly.__file__).parent / "package_data")
 
 
 @cache
-def _renderer(name: str, isolated: bool) -> Callable:
+def _renderer(name: str, isolated: bool, served: bool) -> Callable:
     # Made at the first use: importing a page's modules must work without a running app.
+    script, style = f"{name}.js", f"{name}.css"
+    if not served:  # a page that is run as a plain script, for nobody to see
+        script, style = ((_HERE / name / file).read_text("utf-8") for file in (script, style))
     return st.components.v2.component(
-        f"{_OWNER}.{name}", js=f"{name}.js", css=f"{name}.css", isolate_styles=isolated
+        f"{_OWNER}.{name}", js=script, css=style, isolate_styles=isolated
     )
 
 
