@@ -99,6 +99,7 @@ def test_words_choose_samples_and_another_reader_sees_them(app, reader):
     mine.wait_for_function("location.search.includes('sample=')")
     theirs = reader(mine.url, stranger=True)
     theirs.get_by_role("heading", name="One sample").wait_for()
+    grid(theirs).first.wait_for()
     assert [tile.get_attribute("aria-label") for tile in grid(theirs).all()] == shown
     assert address_of(theirs) == address_of(mine)
 
