@@ -26,8 +26,9 @@ def player(run: str, epochs: Sequence[int], epoch: int, *, on_epoch: Callable[[i
 
     def came() -> None:
         reached = st.session_state[_KEY]["epoch"]
-        if reached in epochs:
-            on_epoch(reached)
+        # A step can be on its way while the reader chooses another run.
+        if reached["run"] == run and reached["epoch"] in epochs:
+            on_epoch(reached["epoch"])
 
     data = {"run": run, "epochs": list(epochs), "epoch": epoch}
     frontend.component("player", isolated=True)(data=data, key=_KEY, on_epoch_change=came)

@@ -27,7 +27,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return undefined;
   }
   const player = (parentElement.ncvizPlayer ??= new Player(parentElement));
-  player.show(data, (epoch) => setTriggerValue("epoch", epoch));
+  player.show(data, (epoch) => setTriggerValue("epoch", { run: data.run, epoch }));
   return () => player.leave();
 }
 
