@@ -10,11 +10,16 @@ from collections.abc import Callable
 
 from ncviz.errors import NcvizError
 
+# The codes that a script ends with, besides 0 and those a script has of its own; docs/errors.md
+# explains them. The large ones are what shells and sysexits.h have for the same.
+ERROR, FAULT, INTERRUPTED, NOT_READ = 2, 70, 130, 141
+
 
 def run_script(main: Callable[[], None], *, interrupted: str = "The same call goes on.") -> None:
     """Call `main`; exit with 2 after a user's error, 130 after an interruption.
 
-    With 141 once nobody reads the output any more, such as after `| head`.
+    With 141 once nobody reads the output any more, such as after `| head`, and with 70 after an
+    exception that nobody foresaw, a fault of ncviz.
 
     An NcvizError is printed as one line; `--verbose` on the command line adds its traceback.
     `interrupted` says how to go on after Ctrl-C.
@@ -26,14 +31,23 @@ def run_script(main: Callable[[], None], *, interrupted: str = "The same call go
         if "--verbose" in sys.argv:
             traceback.print_exc()
         _say("error", error)
-        sys.exit(2)
+        sys.exit(ERROR)
+    except MemoryError as error:
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        _say("error", f"Out of memory. {error} Take fewer --jobs, or a machine with more memory.")
+        sys.exit(ERROR)
     except BrokenPipeError:
         # Python flushes once more on its way out, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(NOT_READ)
     except KeyboardInterrupt:
         _say("interrupted", f"What was finished is kept. {interrupted}")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        traceback.print_exc()
+        _say("fault", f"{type(error).__name__}: {error}. Please report it with the lines above.")
+        sys.exit(FAULT)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS, MARKUP, TIMEOUT, VIEWPORT, note_complaint, running_app
+from browser import CHROMIUM, FLAGS, MARKUP, ROOT, TIMEOUT, VIEWPORT, note_complaint, running_app
 from PIL import Image
 
 # Spinning threads of one test starve the browser or the worker processes of another.
@@ -103,6 +105,23 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Disk]]:
     yield make
     for one in disks:
         one.remove()
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """`call(script, *words)` runs a script here; returns exit code, output and errors."""
+
+    def run(script, *words):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

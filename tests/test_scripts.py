@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -24,23 +23,6 @@ def in_a_process(script, *words, cwd):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """`call(script, *words)` runs a script here; returns exit code, output and errors."""
-
-    def run(script, *words):
-        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
-        monkeypatch.setattr(sys, "path", [*sys.path])
-        code = 0
-        try:
-            runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
