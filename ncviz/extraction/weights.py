@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
         _require_stored(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of sparse and quantized tensors, which are refused below.
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, *_DAMAGE) as error:
         raise CorruptFileError(
             f"{path} is no file of weights alone: it is damaged, or holds other objects, which are "
@@ -62,7 +66,33 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise CorruptFileError(
             f"{path} holds no state_dict, neither by itself nor as {', '.join(_NESTED)}."
         )
+    _require_plain(path, found)
     return dict(found)
+
+
+def _require_plain(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Numbers in memory, none that the file did not hold: `weights_only` lets more through."""
+    for name, tensor in weights.items():
+        if not isinstance(name, str) or type(tensor) not in (Tensor, nn.Parameter):
+            raise CorruptFileError(f"{path} holds no state_dict: {name!r:.80} is no plain tensor.")
+        kind = tensor.dtype
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or kind.is_complex:
+            raise CorruptFileError(
+                f"{path}: '{name}' is a {kind} tensor of layout {tensor.layout} on the "
+                f"{tensor.device.type} device; expected plain numbers. Save a dense state_dict."
+            )
+        if tensor.is_quantized:
+            raise CorruptFileError(
+                f"{path}: '{name}' is quantized; expected plain numbers. Save the float network."
+            )
+    stored = [each.untyped_storage() for each in weights.values()]
+    size = path.stat().st_size
+    claimed = sum({each.data_ptr(): each.nbytes() for each in stored}.values())
+    if claimed > size:
+        raise CorruptFileError(
+            f"{path} says that it holds {claimed:,} bytes of numbers, but is {size:,} bytes long. "
+            "Save it again."
+        )
 
 
 def _require_stored(path: Path) -> None:

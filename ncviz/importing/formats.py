@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,9 @@ from ncviz.store import files
 FORMATS = ("npz", "npy", "safetensors", "parquet", "csv")
 MEMORY_LIMIT = 32 * 2**30
 """bytes that the arrays of one npz or parquet file may unpack to"""
+
+_DEFLATE = 1032
+"""bytes that one byte of a zip can unpack to"""
 
 _DAMAGE = (
     OSError,
@@ -97,18 +100,36 @@ def _kind(dtype: np.dtype) -> str:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
-        unpacked = sum(each.file_size for each in members)
-        if unpacked > MEMORY_LIMIT:
-            raise InvalidArrayError(
-                f"{path} unpacks to {unpacked / 2**30:.1f} GiB; at most "
-                f"{MEMORY_LIMIT / 2**30:.0f} are read. Export npy files, which are read piece by "
-                "piece."
-            )
+        for each in members:
+            if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"'{each.filename}' is packed as NumPy never does")
+            if each.file_size > _DEFLATE * (each.compress_size + 1):
+                raise ValueError(f"'{each.filename}' is not packed from as much as it says")
+        _require_room(path, sum(each.file_size for each in members))
         for each in members:
             with archive.open(each) as file:
                 _check_header(path, file, each.file_size)
     with np.load(path, allow_pickle=False) as loaded:
         return {each.filename[:-4]: loaded[each.filename[:-4]] for each in members}
+
+
+def _require_room(path: Path, unpacked: int) -> None:
+    """Refuse what unpacks to more than is meant to be held, or than there is memory for."""
+    most = min(MEMORY_LIMIT, _free_memory())
+    if unpacked > most:
+        raise InvalidArrayError(
+            f"{path} unpacks to {unpacked / 2**30:.1f} GiB; at most {most / 2**30:.1f} are read "
+            "here. Export npy files, which are read piece by piece."
+        )
+
+
+def _free_memory() -> float:
+    """Bytes that can be taken without swapping; infinity where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(each.split()[1]) for each in lines if "MemAvailable" in each)
+    except (OSError, StopIteration):
+        return math.inf
 
 
 def _npy(path: Path) -> dict[str, np.ndarray]:
@@ -127,7 +148,7 @@ def _check_header(path: Path, file: IO[bytes], size: int) -> None:
         raise InvalidArrayError(
             f"{path} holds pickled Python objects, which are never loaded; expected plain numbers."
         )
-    if prod(shape) * dtype.itemsize > size - file.tell():
+    if math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"an array of shape {shape} is longer than the file")
 
 
@@ -139,13 +160,7 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         names = [n for n in file.schema_arrow.names if n in _SINGLE or _NUMBERED.fullmatch(n)]
         # A value that repeats takes no room in the file, and eight bytes in memory.
-        unpacked = 8 * file.metadata.num_rows * len(names)
-        if unpacked > MEMORY_LIMIT:
-            raise InvalidArrayError(
-                f"{path} unpacks to {unpacked / 2**30:.1f} GiB; at most "
-                f"{MEMORY_LIMIT / 2**30:.0f} are read. Export npy files, which are read piece by "
-                "piece."
-            )
+        _require_room(path, 8 * file.metadata.num_rows * len(names))
         return _of_columns(path, file.read(columns=names).to_pandas(ignore_metadata=True))
 
 

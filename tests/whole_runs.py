@@ -1,0 +1,72 @@
+"""A small run that has every kind of file, and a reader of everything in a run, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from made_runs import add_maps, add_samples, make_run
+
+from ncviz import detectors
+from ncviz.evaluation import evaluate
+from ncviz.store import Run, open_run, write
+
+CLASSES = ("cat", "dog", "fox")
+EPOCH = 4
+
+
+def make_whole_run(checkpoints: Path, name: str = "whole") -> Run:
+    """A run of one epoch with weights, features, network scores, results, maps and a state."""
+    run = make_run(
+        checkpoints, name, classes=CLASSES, epochs=(EPOCH,), dim=5, results=False, features=True
+    )
+    epoch = run.epoch(EPOCH)
+    rng = np.random.default_rng(1)
+    write.save_network(
+        run, EPOCH, {"conv": rng.normal(size=(4, 3)).astype("f4")}, {"encoder": epoch.head()}
+    )
+    add_samples(run)
+    for set_name in ("made/test", "letters/test", "noise/test"):
+        scores = {"odin": rng.normal(size=len(epoch.features(set_name)))}
+        write.save_network_scores(epoch, set_name, scores, epoch.feature_sources(set_name))
+    evaluate([run], progress=False)
+    add_maps(run)
+    table = {"layer": "encoder", "set": "letters", "probe_error": 0.25, "ncm_error": 0.5}
+    counts = {"train_samples": 100, "test_samples": 50}
+    write.save_transfer(
+        epoch, pd.DataFrame([table | counts]), {"weights": epoch.weights_fingerprint}
+    )
+    state = write.TrainingState({"momentum": np.ones(3, "f4")}, {"epoch": EPOCH})
+    write.save_training_state(run, state)
+    return open_run(run.path)
+
+
+def readers(run: Run) -> dict[str, Callable[[], object]]:
+    """Everything that can be read of the run's one epoch, by name; `run` may be damaged by now."""
+    epoch = run.epoch(EPOCH)
+    found: dict[str, Callable[[], object]] = {
+        "history": lambda: run.history,
+        "samples": lambda: run.samples,
+        "state": lambda: write.load_training_state(run),
+        "weights": epoch.weights,
+        "head": epoch.head,
+        "probe": epoch.probe,
+        "statistics": epoch.statistics,
+        "maps": epoch.maps,
+        "layers": lambda: epoch.layers,
+        "scores": lambda: epoch.layer_scores("encoder"),
+        "fitted": epoch.detectors,
+        "judges": epoch.judges,
+    }
+    for name in ("made/train", "made/test", "letters/test", "noise/test"):
+        found[f"features of {name}"] = lambda name=name: epoch.features(name)
+        found[f"network scores of {name}"] = lambda name=name: epoch.network_scores(name)
+    for name in ("collapse", "detection", "detection_means", "calibration", "reliability"):
+        found[name] = getattr(epoch, name)
+    found |= {"temperature": epoch.temperature, "transfer": epoch.transfer}
+    for name in detectors.names():
+        if detectors.info(name).scores_arrays and detectors.info(name).learns_from_samples:
+            found[f"detector {name}"] = lambda name=name: epoch.detector(name).state()
+    return found
