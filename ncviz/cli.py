@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 
+from ncviz import processes
 from ncviz.errors import NcvizError
 
 # The codes that a script ends with, besides 0 and those a script has of its own; docs/errors.md
@@ -21,33 +22,38 @@ def run_script(main: Callable[[], None], *, interrupted: str = "The same call go
     With 141 once nobody reads the output any more, such as after `| head`, and with 70 after an
     exception that nobody foresaw, a fault of ncviz.
 
+    Of several processes under torchrun the first prints, and of what stops them one tells.
+
     An NcvizError is printed as one line; `--verbose` on the command line adds its traceback.
     `interrupted` says how to go on after Ctrl-C.
     """
     warnings.showwarning = _show_warning
     try:
-        main()
+        with processes.quiet_but_first(), processes.noticing_lost_ones():
+            main()
+        processes.leave()
     except NcvizError as error:
-        if "--verbose" in sys.argv:
-            traceback.print_exc()
-        _say("error", error)
-        sys.exit(ERROR)
+        _stop(ERROR, "error", error, traced="--verbose" in sys.argv)
     except MemoryError as error:
-        if "--verbose" in sys.argv:
-            traceback.print_exc()
-        _say("error", f"Out of memory. {error} Take fewer --jobs, or a machine with more memory.")
-        sys.exit(ERROR)
+        told = f"Out of memory. {error} Take fewer --jobs, or a machine with more memory."
+        _stop(ERROR, "error", told, traced="--verbose" in sys.argv)
     except BrokenPipeError:
         # Python flushes once more on its way out, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(NOT_READ)
     except KeyboardInterrupt:
-        _say("interrupted", f"What was finished is kept. {interrupted}")
-        sys.exit(INTERRUPTED)
+        _stop(INTERRUPTED, "interrupted", f"What was finished is kept. {interrupted}")
     except Exception as error:
-        traceback.print_exc()
-        _say("fault", f"{type(error).__name__}: {error}. Please report it with the lines above.")
-        sys.exit(FAULT)
+        told = f"{type(error).__name__}: {error}. Please report it with the lines above."
+        _stop(FAULT, "fault", told, traced=True)
+
+
+def _stop(code: int, what: str, text: object, *, traced: bool = False) -> None:
+    if processes.may_speak():
+        if traced:
+            traceback.print_exc()
+        _say(what, text)
+    processes.leave(code)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -65,3 +65,7 @@ class StorageError(NcvizError, OSError):
 
     def __str__(self) -> str:
         return self.args[0]
+
+
+class ProcessLostError(NcvizError, RuntimeError):
+    """One of several processes that work together has gone without a word."""

@@ -22,7 +22,7 @@ SCIENCE = BASE | {
     *("through_training", "thresholds", "transfer"),
 }
 SCREEN = SCIENCE | {"store", "figures", "glossary", "results", "sources"}
-BATCH = SCIENCE | {"caching", "store", "data", "inference", "models"}
+BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes"}
 ALLOWED = {
     "errors": set(),
     "definitions": {"errors"},
@@ -30,7 +30,8 @@ ALLOWED = {
     "projector": {"errors"},
     "arrays": {"errors"},
     "temperature": {"arrays", "errors"},
-    "cli": {"errors"},
+    "processes": {"errors"},
+    "cli": {"errors", "processes"},
     "glossary": set(),
     "sources": set(),
     "collapse": BASE,
@@ -47,7 +48,8 @@ ALLOWED = {
     "importing": BASE | {"caching", "data", "store"},
     "data": {"errors"},
     "models": {"errors", "projector"},
-    "inference": BASE | {"caching", "detectors", "thresholds", "store", "data", "models"},
+    "inference": BASE
+    | {"caching", "detectors", "thresholds", "store", "data", "models", "processes"},
     "training": BATCH,
     "extraction": BATCH,
     "evaluation": BATCH,
@@ -64,7 +66,7 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
-    *("caching", "glossary", "importing", "sources"),
+    *("caching", "glossary", "importing", "processes", "sources"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 
