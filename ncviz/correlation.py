@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from ncviz.errors import InvalidArrayError
 
@@ -49,11 +51,16 @@ def correlate(
     x, y = x[known], y[known]
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    # Importing it takes longer than drawing a page that asks for no correlation.
-    from scipy.stats import pearsonr
+    r = float(np.clip(_deviations(x) @ _deviations(y), -1, 1))
+    spread = float(ndtri(0.5 + confidence / 2)) / math.sqrt(len(x) - 3)
+    with np.errstate(divide="ignore"):  # the z of an exact line is infinite
+        z = np.arctanh(r)
+    low, high = (float(np.tanh(z + side)) for side in (-spread, spread))
+    return Correlation(r, low, high, len(x), confidence)
 
-    found = pearsonr(x, y)
-    interval = found.confidence_interval(confidence)
-    return Correlation(
-        float(found.statistic), float(interval.low), float(interval.high), len(x), confidence
-    )
+
+def _deviations(values: np.ndarray) -> np.ndarray:
+    """(N,) from the mean, of length one."""
+    deviations = values - values.mean()
+    deviations = deviations / np.abs(deviations).max()  # no square is too large or too small
+    return deviations / np.linalg.norm(deviations)

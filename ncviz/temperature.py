@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import softmax
 
 from ncviz.arrays import require_labels, require_matrix
@@ -52,6 +51,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     if not gaps.any():  # all logits of a sample are equal: temperature changes nothing
         return 1.0
+    # Pages import this module and fit nothing.
+    from scipy.optimize import brentq
+
     low, high = np.log(LOWEST), np.log(HIGHEST)
     if slope(low) <= 0:
         return LOWEST

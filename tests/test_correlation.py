@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import pearsonr
 
 from ncviz.correlation import correlate
 from ncviz.errors import InvalidArrayError
@@ -18,6 +19,18 @@ def test_r_and_interval_equal_their_formulas():
     assert found.r == pytest.approx(r)
     assert (found.low, found.high) == pytest.approx((np.tanh(z - error), np.tanh(z + error)))
     assert found.pairs == 40
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 0.3, 10.0])
+def test_r_and_interval_are_those_of_scipy(noise, scale):
+    random = np.random.default_rng(2)
+    x = random.normal(size=9) * scale
+    y = 3 * x + noise * scale * random.normal(size=9) + scale
+    expected = pearsonr(x, y)
+    found = correlate(x, y)
+    assert found.r == pytest.approx(expected.statistic, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-7)
 
 
 def test_interval_covers_the_true_correlation_as_often_as_it_says():

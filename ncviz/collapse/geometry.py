@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import squareform
 
 from ncviz.arrays import ClassStatistics, require_finite
 from ncviz.errors import InvalidArrayError
@@ -101,6 +100,7 @@ def cluster_order(gram: np.ndarray) -> np.ndarray:
     """
     # Importing it takes longer than drawing a page that orders nothing.
     from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+    from scipy.spatial.distance import squareform
 
     distances = 1.0 - (gram + gram.T) / 2
     np.fill_diagonal(distances, 0.0)

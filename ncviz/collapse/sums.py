@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from ncviz.arrays import ClassStatistics, Head
 from ncviz.collapse.geometry import centred_means, global_mean, ideal_gram, unit_rows
@@ -119,11 +118,19 @@ def _within_over_between(within: np.ndarray, means: np.ndarray, outer: np.ndarra
 
 def _cdnv(statistics: ClassStatistics) -> float | None:
     variances = statistics.squares / statistics.counts  # (C,)
-    squared = pdist(statistics.means, "sqeuclidean")  # (C (C-1) / 2,)
+    squared = _distances(statistics.means, "sqeuclidean")  # (C (C-1) / 2,)
     if not squared.all():
         return None
     first, second = np.triu_indices(statistics.classes, k=1)
     return float(np.mean((variances[first] + variances[second]) / (2 * squared)))
+
+
+def _distances(points: np.ndarray, metric: str = "euclidean") -> np.ndarray:
+    """(C (C-1) / 2,) between every two rows of (C, D)."""
+    # Pages import this module and measure nothing: half of scipy would be loaded with it.
+    from scipy.spatial.distance import pdist
+
+    return pdist(points, metric)
 
 
 def _simplex(means: np.ndarray) -> dict[str, float | None]:
@@ -133,7 +140,7 @@ def _simplex(means: np.ndarray) -> dict[str, float | None]:
     cosines = unit @ unit.T
     between = cosines[np.triu_indices(classes, k=1)]
     ideal = ideal_gram(classes)
-    distances = pdist(unit)
+    distances = _distances(unit)
     return {
         "nc2_equinorm": _variation(means),
         "nc2_gram": float(np.linalg.norm(cosines - ideal) / np.linalg.norm(ideal)),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.spatial.distance import cdist
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors.base import (
@@ -72,6 +70,9 @@ class SHE(Detector):
 
 def _class_means(samples: FeatureSet, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Counts (C,) and means (C, D) by label; zero for a class without samples."""
+    # Pages import this module and fit nothing.
+    from scipy.sparse import csr_array
+
     sums = np.zeros((classes, samples.features.shape[1]))
     for rows in row_blocks(samples):
         labels = samples.labels[rows]
@@ -144,6 +145,8 @@ class FDBD(_AboutTheMean):
     @cached_property
     def _per_gap(self) -> np.ndarray:
         """(C, C) one over the distance between two rows of W, 0 where they are equal."""
+        from scipy.spatial.distance import cdist
+
         weight = self.weight_.astype(np.float64)
         gaps = cdist(weight, weight)
         equal = gaps <= _SAME_ROW * np.linalg.norm(weight, axis=1)

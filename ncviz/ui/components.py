@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from pandas.io.formats.style import Styler
 
 from ncviz.definitions import MetricInfo
 from ncviz.figures import Shown, themed
 from ncviz.results.words import clauses, number, percent, reading
 from ncviz.results.words import commands as commands
 from ncviz.ui.plot import FORMATS, Gestures, plot
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 _EXPORT = "image_format"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
