@@ -3,6 +3,7 @@
 from ncviz.store.epoch import Epoch
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
 from ncviz.store.run import Listing, Run, list_runs, open_run, open_runs
+from ncviz.store.stamp import stamp
 
 __all__ = [
     "Epoch",
@@ -14,4 +15,5 @@ __all__ = [
     "open_run",
     "open_runs",
     "run_folder",
+    "stamp",
 ]

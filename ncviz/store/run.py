@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -90,6 +92,12 @@ class Run:
         folder = self.path / layout.EPOCHS
         names = (entry.parent.name for entry in folder.glob(f"*/{layout.HEAD}"))
         return tuple(sorted(int(name) for name in names if _EPOCH_NAME.fullmatch(name)))
+
+    @cached_property
+    def known(self) -> str:
+        """A digest of what this object knows of its run: the description and the saved epochs."""
+        text = json.dumps([self.description, self.epochs], sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @property
     def weighted_epochs(self) -> tuple[int, ...]:

@@ -27,9 +27,7 @@ def results(run: Run, epoch: int, layer: str, detector: str | None) -> pd.DataFr
 @kept
 def predictions(run: Run, epoch: int, set_name: str) -> np.ndarray:
     """(N,) class that the network gives to each sample of a set; ``"test"`` is the ID test set."""
-    found = run.epoch(epoch).features(set_name, run.layers[-1]).logits.argmax(axis=1)
-    found.flags.writeable = False
-    return found
+    return run.epoch(epoch).features(set_name, run.layers[-1]).logits.argmax(axis=1)
 
 
 @kept

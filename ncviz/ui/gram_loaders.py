@@ -55,10 +55,7 @@ def cosines(run: Run, layer: str) -> Cosines:
             f"No epoch of {run.name} has class statistics of the {layer}. {run.how_to_extract()}"
         )
     stacked = np.array(pairs)
-    found = Cosines(np.array(epochs), stacked, np.quantile(stacked, _BAND, axis=1))
-    for array in (found.epochs, found.pairs, found.bands):
-        array.setflags(write=False)
-    return found
+    return Cosines(np.array(epochs), stacked, np.quantile(stacked, _BAND, axis=1))
 
 
 @kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import metrics, thresholds
+from ncviz import metrics, store, thresholds
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
 from ncviz.results import tables
@@ -21,6 +20,7 @@ from ncviz.results.geometry import Geometry, measure_geometry
 from ncviz.results.maps import MapSeries, read_maps
 from ncviz.results.trade_off import layer_table
 from ncviz.store import Epoch, Listing, Run, list_runs
+from ncviz.ui.shared import freeze, hand_out
 
 CURVE_POINTS = 400
 
@@ -39,27 +39,29 @@ def look_again() -> None:
 
 
 def stamp(folder: Path) -> str:
-    """A digest of the name, time and size of every file below `folder`."""
-    seen = _stamps.__dict__.setdefault("seen", {})
+    """Which state the files of the run in `folder` are in, as this drawing of the page saw it."""
+    seen = _stamps.__dict__.get("seen")
+    if seen is None:  # a thread that draws nothing, such as one that makes a file to be saved
+        return store.stamp(folder)
     if folder not in seen:
-        seen[folder] = _stamp(folder)
+        seen[folder] = store.stamp(folder)
     return seen[folder]
 
 
-def _stamp(folder: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.rglob("*")):
-        try:
-            state = path.stat()
-        except FileNotFoundError:  # a temporary file of a writer, renamed by now
-            continue
-        digest.update(f"{path}|{state.st_mtime_ns}|{state.st_size};".encode())
-    return digest.hexdigest()
+def state(run: Run) -> str:
+    """What is kept of a run is kept for: its files, and what `run` knows of them already."""
+    return f"{stamp(run.path)} {run.known}"
+
+
+def changed() -> list[str]:
+    """Names of the runs whose files are in another state than this drawing of the page saw."""
+    seen = _stamps.__dict__.get("seen", {})
+    return [folder.name for folder, mark in seen.items() if store.stamp(folder) != mark]
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _keep(_load: Callable, _run: Run, what: str, path: str, mark: str, arguments: tuple):
-    return _load(_run, *arguments)
+    return freeze(_load(_run, *arguments))
 
 
 def kept(load: Callable, *, keep: Callable = _keep) -> Callable:
@@ -70,7 +72,8 @@ def kept(load: Callable, *, keep: Callable = _keep) -> Callable:
 
     @wraps(load)
     def cached(run: Run, *arguments):
-        return keep(load, run, load.__name__, str(run.path), stamp(run.path), arguments)
+        what = f"{load.__module__}.{load.__qualname__}"
+        return hand_out(keep(load, run, what, str(run.path), state(run), arguments))
 
     return cached
 
@@ -125,7 +128,7 @@ def geometry(run: Run, epoch: int, layer: str) -> Geometry:
 @kept
 def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
     """(N,) scores of a set; ``"test"`` is the ID test set."""
-    return _read_only(run.epoch(epoch).scores(detector, set_name, layer).astype(np.float64))
+    return run.epoch(epoch).scores(detector, set_name, layer).astype(np.float64)
 
 
 @kept
@@ -134,8 +137,8 @@ def sample_indices(run: Run, set_name: str) -> np.ndarray:
     try:
         samples = run.samples
     except MissingDataError:
-        return _read_only(_positions(run, set_name))
-    return _read_only(samples.loc[samples["set"] == set_name, "index"].to_numpy(np.int64))
+        return _positions(run, set_name)
+    return samples.loc[samples["set"] == set_name, "index"].to_numpy(np.int64)
 
 
 def _positions(run: Run, set_name: str) -> np.ndarray:
@@ -150,7 +153,7 @@ def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
     """(N,) bool, the half of a set's samples that thresholds are chosen on."""
     samples = run.epoch(epoch).features(set_name, run.layers[-1])
     labels = np.zeros(len(samples), int) if samples.labels is None else samples.labels
-    return _read_only(thresholds.calibration_half(labels))
+    return thresholds.calibration_half(labels)
 
 
 @kept
@@ -251,8 +254,3 @@ def _by_sample(series: MapSeries, epoch: Epoch, read: Callable) -> np.ndarray:
         if mine.any():
             values[mine] = read(epoch, name)[series.positions[mine]]
     return values
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array

@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from ncviz.errors import MissingDataError, NcvizError
+from ncviz.ui.shared import freeze
 
 _PICTURES, _THUMBNAILS, _SETS = 500, 20_000, 4
 _LARGEST, _SMALL = 256, 96  # pixels of the longer side
@@ -63,7 +64,7 @@ def _or_missing(read, set_name: str, key: str):
 def _picture(set_name: str, key: str, root: str) -> np.ndarray:
     image = _open(set_name, key, root)
     image.thumbnail((_LARGEST, _LARGEST))
-    return np.asarray(image)
+    return freeze(np.array(image))
 
 
 @st.cache_resource(max_entries=_THUMBNAILS, show_spinner=False)

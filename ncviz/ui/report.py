@@ -16,7 +16,7 @@ def offer(view: View, detector: str | None) -> None:
     here = scored[(scored["epoch"] == view.epoch) & (scored["layer"] == view.layer)]
     detector = detector if detector in set(here["detector"]) else None
     # Streamlit asks for the file in another thread, which has not looked at the files yet.
-    mark = loaders.stamp(view.run.path)
+    mark = loaders.state(view.run)
 
     def make() -> bytes:
         return _make(view.run, str(view.run.path), mark, view.epoch, view.layer, detector)

@@ -16,6 +16,7 @@ from ncviz.neighbours import Gallery
 from ncviz.store import Epoch, Run
 from ncviz.ui import loaders
 from ncviz.ui.loaders import kept
+from ncviz.ui.shared import freeze
 
 _OF_SAMPLES = 512
 KEEP_ID = 0.95
@@ -26,7 +27,7 @@ _ABSENT = (MissingDataError, UnknownNameError)
 
 @st.cache_resource(max_entries=_OF_SAMPLES, show_spinner=False)
 def _keep(_load: Callable, _run: Run, what: str, path: str, mark: str, arguments: tuple):
-    return _load(_run, *arguments)
+    return freeze(_load(_run, *arguments))
 
 
 def kept_apart(load: Callable) -> Callable:
@@ -105,7 +106,7 @@ def outputs(run: Run, epoch: int, set_name: str) -> Outputs | None:
         return None
     predicted = logits.argmax(axis=1)
     shifted = logits - logits[np.arange(len(logits)), predicted][:, None]
-    return Outputs(_read_only(predicted), _read_only(1 / np.exp(shifted).sum(axis=1)))
+    return Outputs(predicted, 1 / np.exp(shifted).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,9 @@ def _history(rows: Sequence[tuple]) -> History:
     )
     return History(
         epochs,
-        _read_only(np.array(scores, np.float32)),
-        _read_only(np.array(shares, np.float32)),
-        _read_only(np.array(accepted)),
+        np.array(scores, np.float32),
+        np.array(shares, np.float32),
+        np.array(accepted),
     )
 
 
@@ -177,7 +178,7 @@ def scored_layer(run: Run, epoch: int, layer: str, detector: str | None) -> str 
 def gallery(run: Run, epoch: int, layer: str, *, training: bool) -> Gallery:
     """The cached training samples, or those of the ID test set and the OOD sets."""
     sets = (f"{run.id_set}/train",) if training else tuple(shown_sets(run))
-    mark = loaders.stamp(run.path)
+    mark = loaders.state(run)
     return _gallery(run.epoch(epoch), str(run.path), epoch, layer, sets, mark)
 
 
@@ -185,7 +186,7 @@ def gallery(run: Run, epoch: int, layer: str, *, training: bool) -> Gallery:
 def _gallery(
     _epoch: Epoch, path: str, number: int, layer: str, sets: tuple[str, ...], mark: str
 ) -> Gallery:
-    return read_gallery(_epoch, layer, sets)
+    return freeze(read_gallery(_epoch, layer, sets))
 
 
 def feature(run: Run, epoch: int, layer: str, set_name: str, row: int) -> np.ndarray:
@@ -246,8 +247,3 @@ def _keys(epoch: Epoch, name: str, size: int) -> np.ndarray:
     keys = samples.loc[samples["set"] == name, "key"].to_numpy(dtype=object)
     # Features without their list of samples still tell how near they are.
     return keys if len(keys) == size else np.full(size, "", dtype=object)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array

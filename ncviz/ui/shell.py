@@ -18,6 +18,8 @@ from ncviz.ui.terms import terms
 from ncviz.ui.view import View
 
 _log = logging.getLogger(__name__)
+_DRAWN_ANEW = "_drawn_anew"
+_MOST_TIMES = 3
 
 
 def show(page: Page, body: Callable[[View], None]) -> None:
@@ -31,8 +33,28 @@ def show(page: Page, body: Callable[[View], None]) -> None:
             with st.sidebar:
                 components.choose_export()
             selection.keep_in_address()
+    _hold_to_one_state()
     if view is not None:
         page_ends(view.epoch)
+
+
+def _hold_to_one_state() -> None:
+    """Draw the page anew if files have changed while it was drawn: numbers of two states may mix.
+
+    Where a script writes faster than pages are drawn, readers are told in the end.
+    """
+    names = loaders.changed()
+    times = st.session_state.get(_DRAWN_ANEW, 0)
+    again = bool(names) and times < _MOST_TIMES
+    st.session_state[_DRAWN_ANEW] = times + 1 if again else 0
+    if again:
+        st.rerun()
+    if names:
+        st.warning(
+            f"Files of {components.plain(', '.join(names))} changed while this page was drawn, so "
+            "its numbers may be of two states. Reload it once the script that writes them is done.",
+            icon=":material/sync_problem:",
+        )
 
 
 def show_without_run(page: Page, body: Callable[[], None]) -> None:

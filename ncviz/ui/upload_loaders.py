@@ -20,7 +20,7 @@ _NETWORKS = 6
 
 def scorer(run: Run, epoch: int, layer: str) -> Scorer:
     """The network of an epoch with its fitted detectors, the same for all readers."""
-    return _scorer(run.epoch(epoch), str(run.path), epoch, layer, loaders.stamp(run.path))
+    return _scorer(run.epoch(epoch), str(run.path), epoch, layer, loaders.state(run))
 
 
 @st.cache_resource(max_entries=_NETWORKS, show_spinner="Loading the network and its detectors")
@@ -32,7 +32,7 @@ def _scorer(_epoch: Epoch, path: str, number: int, layer: str, mark: str) -> Sco
 
 def thresholds(run: Run, epoch: int, layer: str, rule: str, costs: Costs) -> dict[str, float]:
     """The operating point of every detector by `rule`."""
-    place = (str(run.path), epoch, layer, loaders.stamp(run.path))
+    place = (str(run.path), epoch, layer, loaders.state(run))
     return _thresholds(scorer(run, epoch, layer), place, rule, costs)
 
 
@@ -44,7 +44,7 @@ def _thresholds(_scorer: Scorer, place: tuple, rule: str, costs: Costs) -> dict[
 
 def judges(run: Run, epoch: int, layer: str) -> tuple[str, ...]:
     """Detectors that can be asked, in the registry's order; none where nothing was evaluated."""
-    return _judges(run.epoch(epoch), str(run.path), epoch, layer, loaders.stamp(run.path))
+    return _judges(run.epoch(epoch), str(run.path), epoch, layer, loaders.state(run))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -72,7 +72,7 @@ def look(view: View, files: Sequence[UploadedFile], scorer: Scorer, judge: Judge
     from ncviz.inference.looking import look_at
 
     kept = _kept(
-        files, scorer, (str(view.run.path), loaders.stamp(view.run.path), view.epoch, view.layer)
+        files, scorer, (str(view.run.path), loaders.state(view.run), view.epoch, view.layer)
     )
     new = [file for file in files if file.file_id not in kept.results]
     if new:
