@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -554,26 +551,6 @@ def test_new_results_are_shown_without_a_restart(open_app, tmp_path):
 
     evaluate([run], progress=False)
     assert "Energy scores" in " ".join(charts(healthy(open_app(tmp_path, SCORES))))
-
-
-def test_no_page_imports_torch(good):
-    program = (
-        "import sys\n"
-        "from streamlit.testing.v1 import AppTest\n"
-        "app = AppTest.from_file('app.py', default_timeout=60).run()\n"
-        f"for page in {PAGES[1:]!r}:\n"
-        "    assert not app.switch_page(page).run().exception\n"
-        "    sent = [each.proto.component_name for each in app.get('bidi_component')]\n"
-        "    drawn = {'ncviz.plot', 'ncviz.scatter'} & set(sent)\n"
-        f"    assert drawn or page == {UPLOAD!r}\n"
-        "heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib'} & sys.modules.keys()\n"
-        "assert not heavy, heavy\n"
-    )
-    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(good), "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
 
 
 def test_pages_on_disk_are_the_pages_in_the_sidebar():
