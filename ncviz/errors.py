@@ -69,3 +69,7 @@ class StorageError(NcvizError, OSError):
 
 class ProcessLostError(NcvizError, RuntimeError):
     """One of several processes that work together has gone without a word."""
+
+
+class BusyError(NcvizError, RuntimeError):
+    """A run that another process is writing; the message says which, and on which machine."""

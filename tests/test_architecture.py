@@ -44,7 +44,7 @@ ALLOWED = {
     "through_training": BASE,
     "transfer": BASE,
     "caching": BASE | {"transfer"},
-    "store": BASE | {"detectors"},
+    "store": BASE | {"detectors", "processes"},
     "importing": BASE | {"caching", "data", "store"},
     "data": {"errors"},
     "models": {"errors", "projector"},

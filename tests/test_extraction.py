@@ -314,16 +314,16 @@ def grow(run, name, factor):
 def test_an_interrupted_extraction_is_completed_by_the_next_call(
     run, shapes, extracted, files_below, monkeypatch, write_number
 ):
-    fsync, calls = os.fsync, []
+    rename, calls = os.replace, []
 
-    def interrupt(file):
-        calls.append(file)
+    def interrupt(part, path):
+        calls.append(path)
         if len(calls) == write_number:
             raise KeyboardInterrupt
-        fsync(file)
+        rename(part, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", interrupt)
+        patch.setattr(os, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             extract_shapes(run, shapes)
     extract_shapes(open_run(run.path), shapes)

@@ -367,7 +367,7 @@ def test_resuming_after_any_write_that_did_not_end(
     shapes, tmp_path, monkeypatch, undisturbed, write_number
 ):
     with monkeypatch.context() as patch:
-        Interruption(patch, os, "fsync", call=write_number)
+        Interruption(patch, os, "replace", call=write_number)
         with pytest.raises(KeyboardInterrupt):
             train_tiny(TINY, shapes, tmp_path)
     resumed = train_tiny(TINY, shapes, tmp_path, resume=True)
@@ -399,7 +399,7 @@ def test_resuming_after_an_interruption_inside_an_epoch(
 def test_resuming_after_a_full_disk(shapes, tmp_path, monkeypatch, undisturbed):
     with monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, "No space left on device")
-        Interruption(patch, os, "fsync", call=8, error=full)
+        Interruption(patch, os, "replace", call=8, error=full)
         with pytest.raises(StorageError, match="No space left on device"):
             train_tiny(TINY, shapes, tmp_path)
     assert list(open_run(tmp_path / "tiny").history["epoch"]) == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -15,6 +16,7 @@ from ncviz.evaluation.calibration import calibration_tables, temperature_table
 from ncviz.evaluation.layers import Layer, network_scores, score_layer
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
+from ncviz.store.lock import writing
 
 # Counted up when results consist of other tables or columns, or are computed in another way.
 _TABLES = {f"{CODE}tables": "3"}
@@ -44,11 +46,14 @@ def evaluate(
     for name in names:
         detectors.info(name)
     tasks = [(epoch.run.path, epoch.number) for run in runs for epoch in _extracted(run, epochs)]
-    work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(_evaluate_task)(path, number, names) for path, number in tasks
-    )
-    for _ in tqdm(work, total=len(tasks), unit="epoch", desc="evaluate", disable=not progress):
-        pass
+    with ExitStack() as held:
+        for path in sorted({path for path, _ in tasks}):
+            held.enter_context(writing(path))
+        work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+            delayed(_evaluate_task)(path, number, names) for path, number in tasks
+        )
+        for _ in tqdm(work, total=len(tasks), unit="epoch", desc="evaluate", disable=not progress):
+            pass
 
 
 def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:

@@ -13,12 +13,14 @@ from ncviz.embedding.maps import MIN_DISTANCE, NEIGHBOURS
 from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.store import Epoch, Run, write
 from ncviz.store.epoch import Maps
+from ncviz.store.lock import writes_run
 
 # Counted up when a map of the same features comes out otherwise.
 VERSION = 2
 LIMIT = 5000
 
 
+@writes_run
 def embed(
     run: Run,
     *,

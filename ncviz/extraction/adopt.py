@@ -15,7 +15,7 @@ from ncviz.errors import InvalidOptionError, NcvizError
 from ncviz.extraction.weights import load_weights
 from ncviz.models import Wrapped, build_architecture
 from ncviz.store import Run, open_run, write
-from ncviz.store.files import new_folder
+from ncviz.store.folders import new_folder
 
 
 def adopt(

@@ -31,10 +31,12 @@ from ncviz.inference import (
     transform_of,
 )
 from ncviz.store import Epoch, Run, write
+from ncviz.store.lock import writes_run
 
 Batches = Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
 
 
+@writes_run
 def extract(
     run: Run,
     *,

@@ -18,6 +18,7 @@ from ncviz.extraction.extract import choose_epochs
 from ncviz.inference import Pixels, choose_device, forward, load_network, transform_of
 from ncviz.models import Network
 from ncviz.store import Epoch, Run, write
+from ncviz.store.lock import writes_run
 from ncviz.transfer import transfer
 
 SPLITS = ("train", "test")
@@ -25,6 +26,7 @@ SPLITS = ("train", "test")
 VERSION = "1"
 
 
+@writes_run
 def measure_transfer(
     run: Run,
     *,

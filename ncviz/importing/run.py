@@ -17,7 +17,8 @@ from ncviz.data.images import index_key
 from ncviz.errors import InvalidArrayError, InvalidOptionError
 from ncviz.importing.read import Export, RawSet, epoch_folders, read_classes, read_export, slices
 from ncviz.store import Run, open_run, write
-from ncviz.store.files import fingerprint, new_folder
+from ncviz.store.files import fingerprint
+from ncviz.store.folders import new_folder
 from ncviz.store.layout import is_plain
 
 LAYER = "encoder"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,7 +25,6 @@ from safetensors.numpy import save
 
 from ncviz.errors import (
     CorruptFileError,
-    InvalidOptionError,
     MissingDataError,
     NcvizError,
     StorageError,
@@ -47,6 +46,9 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
+# Network file systems that keep folders in their own way refuse to be asked; so does a folder that
+# may be written and not listed.
+_WITHOUT_SYNC = {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.EACCES}
 _KINDS = {
     "text": pd.api.types.is_string_dtype,
     "number": pd.api.types.is_numeric_dtype,
@@ -88,37 +90,54 @@ def _reason(error: OSError) -> str:
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` on a temporary file beside `path`, then rename it over `path`.
 
-    A reader sees the old file or the new one, never a part. Raises StorageError, leaving the old
-    file as it was.
+    A reader sees the old file or the new one, never a part, after a loss of power too. Raises
+    StorageError, leaving the old file as it was.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _remove_left_over(path)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             write(part)
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync(part)
             part.replace(path)
+            sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
 
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder of the same name, which becomes `folder` when the block has ended well.
+def sync(path: Path) -> None:
+    """Return once a file, or which files are in a folder, would outlive a loss of power."""
+    try:
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in _WITHOUT_SYNC:
+            raise
 
-    Raises InvalidOptionError if `folder` exists, StorageError if the disk refuses; nothing is left
-    of a block that failed.
-    """
-    if folder.exists():
-        raise InvalidOptionError(f"{folder} exists already. Choose another name, or remove it.")
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
-            new = Path(part) / folder.name
-            yield new
-            new.replace(folder)
+
+def sync_below(folder: Path) -> None:
+    """The same for everything in `folder`."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and its parents where they are missing, to outlive a loss of power."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync(each.parent)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left below `folder`, whose only writer the caller must be."""
+    for part in folder.rglob(".*.part"):
+        with suppress(OSError):
+            part.unlink()
 
 
 def _remove_left_over(path: Path) -> None:

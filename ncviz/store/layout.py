@@ -27,6 +27,7 @@ FEATURES = "features"
 NETWORK_SCORES = "network_scores"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
+LOCK = ".lock"
 
 # File systems end at 255 bytes, and a temporary file's name is longer than the file's.
 _LONGEST = 200

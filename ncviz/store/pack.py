@@ -11,6 +11,7 @@ import numpy as np
 
 from ncviz.store import files, layout
 from ncviz.store.epoch import Epoch
+from ncviz.store.folders import new_folder
 from ncviz.store.run import Run, open_run
 
 
@@ -28,7 +29,7 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     StorageError : the disk refused; nothing is left in `folder`.
     """
     kept = [run.epoch(number) for number in weights]
-    with files.new_folder(folder) as copy:
+    with new_folder(folder) as copy:
         shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
         for epoch in kept:
             _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)

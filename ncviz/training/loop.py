@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,7 @@ from ncviz.inference import Pixels, choose_device, normalise, split_evenly
 from ncviz.models import Network, build
 from ncviz.processes import Processes, join
 from ncviz.store import Run, open_run, run_folder, write
+from ncviz.store.lock import writing
 from ncviz.training.augment import augment
 from ncviz.training.batch_norm import use_whole_batch
 from ncviz.training.losses import nearest_neighbour_entropy
@@ -75,45 +77,47 @@ def train(
     require_shares(recipe, len(train_set), processes)
     transform = data.Transform(size=recipe.image_size, mean=recipe.mean, std=recipe.std)
     description = describe(recipe, train_set, test_set, transform, data_root)
-    if processes.first:
-        run = open_or_create(folder, description, resume=resume)
-    processes.wait()
-    if not processes.first:
-        run = open_run(folder)
-
-    state = state_to_resume(run)
-    trainee = _Trainee.create(
-        recipe, len(train_set.classes), where, processes, pretrained=state is None
-    )
-    history: History = []
-    if state is not None:
-        history = restore(state, trainee.network, trainee.optimizer, trainee.scaler)
+    with writing(folder) if processes.first else nullcontext():
         if processes.first:
-            write.save_history(run, history)
+            run = open_or_create(folder, description, resume=resume)
+        processes.wait()
+        if not processes.first:
+            run = open_run(folder)
 
-    with tqdm(
-        total=recipe.epochs * len(train_set),
-        initial=len(history) * len(train_set),
-        unit="img",
-        unit_scale=True,
-        disable=not progress,
-    ) as bar:
-        if len(history) < recipe.epochs:
-            train_pixels = Pixels(train_set, transform, workers=workers)
-            test_pixels = Pixels(test_set, transform, workers=workers)
-        for epoch in range(len(history) + 1, recipe.epochs + 1):
-            history.append(_run_epoch(trainee, epoch, train_pixels, test_pixels, bar))
-            if not processes.first:
-                continue
-            if epoch in saved_epochs(recipe):
-                write.save_network(run, epoch, to_arrays(trainee.network), _heads(trainee.network))
-            state = capture(trainee.network, trainee.optimizer, trainee.scaler, history)
-            write.save_training_state(run, state)
-            write.save_history(run, history)
-    accuracy = {split: history[-1][f"{split}_accuracy"] for split in ("train", "test")}
-    if not processes.first:
-        return replace(run, description={**run.description, "accuracy": accuracy})
-    return write.update_description(run, accuracy=accuracy)
+        state = state_to_resume(run)
+        trainee = _Trainee.create(
+            recipe, len(train_set.classes), where, processes, pretrained=state is None
+        )
+        history: History = []
+        if state is not None:
+            history = restore(state, trainee.network, trainee.optimizer, trainee.scaler)
+            if processes.first:
+                write.save_history(run, history)
+
+        with tqdm(
+            total=recipe.epochs * len(train_set),
+            initial=len(history) * len(train_set),
+            unit="img",
+            unit_scale=True,
+            disable=not progress,
+        ) as bar:
+            if len(history) < recipe.epochs:
+                train_pixels = Pixels(train_set, transform, workers=workers)
+                test_pixels = Pixels(test_set, transform, workers=workers)
+            for epoch in range(len(history) + 1, recipe.epochs + 1):
+                history.append(_run_epoch(trainee, epoch, train_pixels, test_pixels, bar))
+                if not processes.first:
+                    continue
+                if epoch in saved_epochs(recipe):
+                    network = trainee.network
+                    write.save_network(run, epoch, to_arrays(network), _heads(network))
+                state = capture(trainee.network, trainee.optimizer, trainee.scaler, history)
+                write.save_training_state(run, state)
+                write.save_history(run, history)
+        accuracy = {split: history[-1][f"{split}_accuracy"] for split in ("train", "test")}
+        if not processes.first:
+            return replace(run, description={**run.description, "accuracy": accuracy})
+        return write.update_description(run, accuracy=accuracy)
 
 
 def require_shares(recipe: Recipe, images: int, processes: Processes) -> None:
