@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
+from ncviz import xp
+from ncviz.xp import Array
 
 
-def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def squared_distances(points: Array, centres: Array) -> Array:
     """(N, K) squared Euclidean distances of points (N, D) to centres (K, D), by one product.
 
     Both are moved to the middle of the centres first: ||x||^2 - 2 x.y + ||y||^2 loses as many
     digits as the offset common to all points is long.
     """
-    middle = centres.mean(axis=0)
+    library = xp.namespace(points, centres)
+    middle = library.mean(centres, axis=0)
     points, centres = points - middle, centres - middle
     distances = points @ centres.T
     distances *= -2
-    distances += np.einsum("nd,nd->n", points, points)[:, None]
-    distances += np.einsum("kd,kd->k", centres, centres)
-    return np.maximum(distances, 0, out=distances)
+    distances += xp.squares(points)[:, None]
+    distances += xp.squares(centres)
+    return library.clip(distances, 0)
 
 
-def unit_vectors(matrix: np.ndarray) -> np.ndarray:
+def unit_vectors(matrix: Array) -> Array:
     """(N, D) float64 rows of length one; a row of zeros stays zero."""
-    matrix = matrix.astype(np.float64)
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.divide(matrix, length, out=matrix, where=length > 0)
+    matrix = xp.float64(matrix)
+    length = xp.norms(matrix)[:, None]
+    matrix /= xp.namespace(length).where(length > 0, length, 1.0)
+    return matrix
 
 
-def positive_eigh(matrix: np.ndarray, *, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def positive_eigh(matrix: Array, *, tolerance: float) -> tuple[Array, Array]:
     """The positive part of the spectrum of a symmetric matrix.
 
     Parameters
@@ -41,7 +44,8 @@ def positive_eigh(matrix: np.ndarray, *, tolerance: float) -> tuple[np.ndarray, 
     values : (r,) descending
     vectors : (D, r), one column for each value
     """
-    values, vectors = np.linalg.eigh(matrix)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    rank = np.count_nonzero(values > max(tolerance * values[0], 0.0))
+    library = xp.namespace(matrix)
+    values, vectors = library.linalg.eigh(matrix)
+    values, vectors = library.flip(values), library.flip(vectors, axis=1)
+    rank = int(library.count_nonzero(values > max(tolerance * float(values[0]), 0.0)))
     return values[:rank], vectors[:, :rank]
