@@ -205,10 +205,7 @@ class ClassStatistics:
         InvalidArrayError : wrong shape, NaN or infinity, or a label outside 0..C-1. Nothing has
             been added then.
         """
-        if isinstance(features, list | tuple):
-            features = np.asarray(features)
-        if isinstance(labels, list | tuple):
-            labels = np.asarray(labels)
+        features, labels = xp.as_array(features), xp.as_array(labels)
         xp.namespace(features, labels)
         if features.ndim != 2:
             require_matrix(features, "Features")

@@ -31,7 +31,9 @@ def single_products() -> Iterator[int]:
         yield _spare
         return
     controller = ThreadpoolController()
-    blas = [library["num_threads"] for library in controller.info() if library["user_api"] == "blas"]
+    blas = [
+        library["num_threads"] for library in controller.info() if library["user_api"] == "blas"
+    ]
     _spare = max(blas, default=os.cpu_count() or 1)
     try:
         with controller.limit(limits=1, user_api="blas"):

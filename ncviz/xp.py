@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 
 from ncviz.errors import InvalidArrayError
 
@@ -35,9 +35,14 @@ def namespace(*arrays: Array) -> ModuleType:
         places = {str(array.device) for array in arrays}
         if len(places) > 1:
             raise InvalidArrayError(
-                f"Tensors lie on different devices, {' and '.join(sorted(places))}; move all to one."
+                f"Tensors must lie on one device; got {' and '.join(sorted(places))}."
             )
     return found
+
+
+def as_array(values: Any) -> Array:
+    """An array as it is, and anything else, such as a list, as an array of NumPy."""
+    return values if is_array_api_obj(values) else np.asarray(values)
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -55,6 +60,11 @@ def like(array: Array, example: Array) -> Array:
 def float64(array: Array) -> Array:
     """A copy in float64, which may be changed in place."""
     return namespace(array).astype(array, namespace(array).float64, copy=True)
+
+
+def row_numbers(array: Array) -> Array:
+    """(N,) 0..N-1 for N rows, on the device of `array`."""
+    return like(np.arange(len(array)), array)
 
 
 def is_numpy(array: Array) -> bool:
@@ -106,6 +116,13 @@ def log_softmax(logits: Array) -> Array:
     xp = namespace(logits)
     gaps = logits - xp.max(logits, axis=1, keepdims=True)
     return gaps - xp.log(xp.sum(xp.exp(gaps), axis=1, keepdims=True))
+
+
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    xp = namespace(values)
+    powers = xp.exp(-xp.abs(values))
+    return xp.where(values < 0, powers, 1.0) / (1 + powers)
 
 
 def class_sums(rows: Array, labels: Array, classes: int) -> Array:

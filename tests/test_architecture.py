@@ -16,7 +16,7 @@ PAGES = sorted([*ROOT.glob("app.py"), *ROOT.glob("pages/*.py")])
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
-BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature"}
+BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature", "threads", "xp"}
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
     *("through_training", "thresholds", "transfer"),
@@ -26,9 +26,11 @@ BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes
 ALLOWED = {
     "errors": set(),
     "definitions": {"errors"},
-    "linalg": {"errors"},
+    "threads": set(),
+    "xp": {"errors"},
+    "linalg": {"errors", "xp"},
     "projector": {"errors"},
-    "arrays": {"errors"},
+    "arrays": {"errors", "threads", "xp"},
     "temperature": {"arrays", "errors"},
     "processes": {"errors"},
     "cli": {"errors", "processes"},

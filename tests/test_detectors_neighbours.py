@@ -26,7 +26,7 @@ from sklearn.preprocessing import normalize
 
 from ncviz import detectors
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.neighbours import Largest, similarities
+from ncviz.detectors._banked import Largest
 
 NAMES = ("knn", "nnguide", "relation")
 
@@ -219,7 +219,7 @@ def test_more_neighbours_are_farther_away(case):
 )
 @settings(max_examples=100, deadline=None)
 def test_largest_over_blocks_is_largest_of_all(values, count, step):
-    largest = Largest(len(values), count, values.dtype)
+    largest = Largest(len(values), count, values)
     for start in range(0, values.shape[1], step):
         largest.add(slice(start, start + step), values[:, start : start + step])
     np.testing.assert_array_equal(np.sort(largest.values), np.sort(values)[:, -count:])
@@ -232,7 +232,7 @@ def test_largest_over_blocks_is_largest_of_all(values, count, step):
 def test_similarities_are_cosines_block_by_block():
     rng = np.random.default_rng(0)
     bank, unit = rng.normal(size=(2500, 7)), normalize(rng.normal(size=(5, 7)))
-    blocks = list(similarities(unit, bank, np.float64))
+    blocks = list(fit("knn", bank)._cosines(unit, np.float64))
     assert len(blocks) == 3
     expected = unit @ normalize(bank).T
     for at, cosines in blocks:

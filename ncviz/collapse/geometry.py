@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, require_finite
 from ncviz.errors import InvalidArrayError
+from ncviz.xp import Array
 
 # Class means of N samples carry a rounding error near sqrt(N) * 1e-16 of their length.
 SAME_MEAN = 1e-12
@@ -35,10 +37,11 @@ def require_statistics(statistics: ClassStatistics) -> None:
     statistics.require_every_class()
 
 
-def unit_rows(matrix: np.ndarray, what: str) -> np.ndarray:
+def unit_rows(matrix: Array, what: str) -> Array:
     """(R, D) rows scaled to length one; `what` names a row in the error for a row of zeros."""
-    norms = np.linalg.norm(matrix, axis=1)
-    zero = np.flatnonzero(norms <= SAME_MEAN * norms.max(initial=0.0))
+    norms = xp.norms(matrix)
+    lengths = xp.to_numpy(norms)
+    zero = np.flatnonzero(lengths <= SAME_MEAN * lengths.max(initial=0.0))
     if len(zero):
         raise InvalidArrayError(
             f"The {what} of class {zero[0]} is zero, so its cosines are undefined. A dead layer or "
@@ -47,12 +50,12 @@ def unit_rows(matrix: np.ndarray, what: str) -> np.ndarray:
     return matrix / norms[:, None]
 
 
-def global_mean(statistics: ClassStatistics) -> np.ndarray:
+def global_mean(statistics: ClassStatistics) -> Array:
     """(D,) mean of the class means, mu_G; the mean of all samples if classes are balanced."""
-    return statistics.means.mean(axis=0)
+    return xp.namespace(statistics.means).mean(statistics.means, axis=0)
 
 
-def centred_means(statistics: ClassStatistics) -> np.ndarray:
+def centred_means(statistics: ClassStatistics) -> Array:
     """(C, D) class means minus the mean of class means.
 
     Raises
@@ -62,7 +65,8 @@ def centred_means(statistics: ClassStatistics) -> np.ndarray:
     """
     require_statistics(statistics)
     centred = statistics.means - global_mean(statistics)
-    if np.linalg.norm(centred) <= SAME_MEAN * np.linalg.norm(statistics.means):
+    length = xp.namespace(centred).linalg.vector_norm
+    if length(centred) <= SAME_MEAN * length(statistics.means):
         raise InvalidArrayError(
             "All class means are equal, so the between-class variance is zero and neural collapse "
             "is undefined. A dead network does this: choose another epoch or layer."
@@ -70,17 +74,18 @@ def centred_means(statistics: ClassStatistics) -> np.ndarray:
     return centred
 
 
-def class_mean_norms(statistics: ClassStatistics) -> np.ndarray:
+def class_mean_norms(statistics: ClassStatistics) -> Array:
     """(C,) lengths of the centred class means, ||mu_c - mu_G||."""
-    return np.linalg.norm(centred_means(statistics), axis=1)
+    return xp.norms(centred_means(statistics))
 
 
-def gram(statistics: ClassStatistics, *, centred: bool = True) -> np.ndarray:
+def gram(statistics: ClassStatistics, *, centred: bool = True) -> Array:
     """(C, C) cosines between class means, centred on the mean of class means unless told not to."""
     means = centred_means(statistics)
     unit = unit_rows(means if centred else statistics.means, "mean")
-    cosines = np.clip(unit @ unit.T, -1.0, 1.0)
-    np.fill_diagonal(cosines, 1.0)
+    cosines = xp.namespace(unit).clip(unit @ unit.T, -1.0, 1.0)
+    own = xp.row_numbers(unit)
+    cosines[own, own] = 1.0
     return cosines
 
 

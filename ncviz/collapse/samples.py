@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ncviz import threads, xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head, require_finite
 from ncviz.collapse.geometry import (
     SAME_MEAN,
@@ -17,6 +18,7 @@ from ncviz.collapse.geometry import (
 from ncviz.collapse.sums import require_head
 from ncviz.errors import InvalidArrayError
 from ncviz.linalg import squared_distances
+from ncviz.xp import Array
 
 _BLOCK = 8192
 
@@ -63,10 +65,11 @@ def agreement(features: FeatureSet, statistics: ClassStatistics, head: Head) -> 
     require_head(statistics, head)
     if not len(features):
         raise InvalidArrayError("Agreement needs at least one sample; the set is empty.")
-    blocks = (features.features[at : at + _BLOCK] for at in range(0, len(features), _BLOCK))
-    decisions = [_decide(block.astype(np.float64), statistics, head) for block in blocks]
-    network, nearest = np.concatenate(decisions, axis=1)
-    labels = features.labels
+    blocks = [features.features[at : at + _BLOCK] for at in range(0, len(features), _BLOCK)]
+    work = threads.spread if xp.is_numpy(features.features) else map
+    decisions = work(lambda block: _decide(xp.float64(block), statistics, head), blocks)
+    network, nearest = np.concatenate([xp.to_numpy(each) for each in decisions], axis=1)
+    labels = None if features.labels is None else xp.to_numpy(features.labels)
     return Agreement(
         nc4_agreement=float(np.mean(network == nearest)),
         network_accuracy=None if labels is None else float(np.mean(network == labels)),
@@ -74,14 +77,15 @@ def agreement(features: FeatureSet, statistics: ClassStatistics, head: Head) -> 
     )
 
 
-def _decide(features: np.ndarray, statistics: ClassStatistics, head: Head) -> np.ndarray:
+def _decide(features: Array, statistics: ClassStatistics, head: Head) -> Array:
     """(2, B) the class the network chooses and the class of the nearest mean."""
-    network = head.logits(features).argmax(axis=1)
-    nearest = squared_distances(features, statistics.means).argmin(axis=1)
-    return np.stack([network, nearest])
+    library = xp.namespace(features)
+    network = library.argmax(head.logits(features), axis=1)
+    nearest = library.argmin(squared_distances(features, statistics.means), axis=1)
+    return library.stack([network, nearest])
 
 
-def orthogonality(statistics: ClassStatistics, ood_features: np.ndarray) -> Orthogonality:
+def orthogonality(statistics: ClassStatistics, ood_features: Array) -> Orthogonality:
     """NC5: cosine of the mean of an OOD set with each class mean (Ben Ammar et al., ICLR 2024).
 
     `nc5_cosine` and `nc5_cosine_max` are un-centred, as in the paper. Features after a ReLU all lie
@@ -94,24 +98,26 @@ def orthogonality(statistics: ClassStatistics, ood_features: np.ndarray) -> Orth
     statistics : of the training set, C classes, each with samples
     ood_features : (M, D) with M >= 1
     """
-    ood_features = np.asarray(ood_features)
+    ood_features = xp.as_array(ood_features)
+    library = xp.namespace(ood_features, statistics.means)
     if ood_features.ndim != 2 or ood_features.shape[1] != statistics.dim or not len(ood_features):
         raise InvalidArrayError(
-            f"OOD features have shape {ood_features.shape}; expected (M, {statistics.dim}) with at "
-            "least one row, from the same layer as the statistics."
+            f"OOD features have shape {tuple(ood_features.shape)}; expected (M, {statistics.dim}) "
+            "with at least one row, from the same layer as the statistics."
         )
     require_finite(ood_features, "OOD features")
     means, centre = centred_means(statistics), global_mean(statistics)
-    ood_mean = ood_features.mean(axis=0, dtype=np.float64)
-    length, distance = np.linalg.norm(ood_mean), np.linalg.norm(ood_mean - centre)
+    ood_mean = library.sum(ood_features, axis=0, dtype=library.float64) / len(ood_features)
+    length = library.linalg.vector_norm(ood_mean)
+    distance = library.linalg.vector_norm(ood_mean - centre)
     if length == 0:
         raise InvalidArrayError(
             "The mean of the OOD features is zero, so its cosine with the class means is "
             "undefined. Check that the OOD set was extracted from this layer."
         )
-    cosines = np.abs(unit_rows(statistics.means, "mean") @ (ood_mean / length))
+    cosines = library.abs(unit_rows(statistics.means, "mean") @ (ood_mean / length))
     centred = None
     if distance > SAME_MEAN * length:
         along = unit_rows(means, "mean") @ ((ood_mean - centre) / distance)
-        centred = float(np.abs(along).mean())
-    return Orthogonality(float(cosines.mean()), float(cosines.max()), centred)
+        centred = float(library.mean(library.abs(along)))
+    return Orthogonality(float(library.mean(cosines)), float(cosines.max()), centred)

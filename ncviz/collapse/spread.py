@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.special import entr
 
+from ncviz import threads, xp
 from ncviz.arrays import require_finite
 from ncviz.errors import InvalidArrayError
 from ncviz.linalg import unit_vectors
+from ncviz.xp import Array
 
 # What arXiv 2502.10691 adds to a distance before its logarithm.
 _EPSILON = 1e-8
@@ -30,7 +32,7 @@ class Spread:
         return asdict(self)
 
 
-def spread(features: np.ndarray) -> Spread:
+def spread(features: Array) -> Spread:
     """Entropy and effective rank of a layer's embeddings, both lower the more they collapse.
 
     `entropy` is (1/N) sum_i log(rho_i + 1e-8), natural logarithm, with rho_i the Euclidean distance
@@ -60,10 +62,11 @@ def spread(features: np.ndarray) -> Spread:
     ------
     InvalidArrayError : wrong shape, fewer than two samples, NaN or infinity, or nothing but zeros.
     """
-    features = np.asarray(features)
+    features = xp.as_array(features)
     if features.ndim != 2 or len(features) < 2:
         raise InvalidArrayError(
-            f"Features have shape {features.shape}; their spread needs (N, D) with N of at least 2."
+            f"Features have shape {tuple(features.shape)}; their spread needs (N, D) with N of at "
+            "least 2."
         )
     require_finite(features, "Features")
     if not features.any():
@@ -71,42 +74,45 @@ def spread(features: np.ndarray) -> Spread:
             "Every feature is zero, so their spread is undefined. A dead layer does this: choose "
             "another epoch or layer."
         )
-    distances = _nearest_distances(unit_vectors(features))
+    distances = xp.to_numpy(_nearest_distances(unit_vectors(features)))
     return Spread(
         entropy=float(np.log(distances + _EPSILON).mean()),
-        effective_rank=_effective_rank(_singular_values(features)),
+        effective_rank=_effective_rank(xp.to_numpy(_singular_values(features))),
     )
 
 
-def _nearest_distances(points: np.ndarray) -> np.ndarray:
+def _nearest_distances(points: Array) -> Array:
     """(N,) Euclidean distance of each of the points (N, D) to the nearest other one."""
+    library = xp.namespace(points)
     # Products of points around their mean tell closer neighbours apart.
-    centred = points - points.mean(axis=0)
-    half_squares = np.einsum("nd,nd->n", centred, centred) / 2
-    distances = np.empty(len(points))
+    centred = points - library.mean(points, axis=0)
+    half_squares = xp.squares(centred) / 2
     block = max(1, _ENTRIES // len(points))
-    for at in range(0, len(points), block):
-        rows = slice(at, at + block)
-        closeness = centred[rows] @ centred.T  # (B, N)
+
+    def search(at: int) -> Array:
+        closeness = centred[at : at + block] @ centred.T  # (B, N)
         closeness -= half_squares
-        own = np.arange(len(closeness))
-        closeness[own, at + own] = -np.inf
+        own = xp.row_numbers(closeness)
+        closeness[own, at + own] = -library.inf
         # The product only finds the neighbour: a difference gives duplicates a distance of 0.
-        gap = points[rows] - points[closeness.argmax(axis=1)]
-        distances[rows] = np.linalg.norm(gap, axis=1)
-    return distances
+        return xp.norms(points[at : at + block] - points[library.argmax(closeness, axis=1)])
+
+    work = threads.spread if xp.is_numpy(points) else map
+    return library.concat(list(work(search, range(0, len(points), block))))
 
 
-def _singular_values(features: np.ndarray) -> np.ndarray:
+def _singular_values(features: Array) -> Array:
     """Singular values of features (N, D), min(N, D) of them, block by block through QR.
 
     Eigenvalues of the D x D product would be faster, but lose all singular values under 1e-8 of
     the largest, and those of a collapsed layer count.
     """
-    triangle = np.empty((0, features.shape[1]))
+    library = xp.namespace(features)
+    triangle = xp.float64(features[:0])
     for at in range(0, len(features), _BLOCK):
-        triangle = np.linalg.qr(np.vstack([triangle, features[at : at + _BLOCK]]), mode="r")
-    return np.linalg.svd(triangle, compute_uv=False)
+        block = xp.float64(features[at : at + _BLOCK])
+        triangle = xp.triangle(library.concat([triangle, block]))
+    return library.linalg.svdvals(triangle)
 
 
 def _effective_rank(values: np.ndarray) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, Head
 from ncviz.collapse.geometry import centred_means, global_mean, ideal_gram, unit_rows
 from ncviz.errors import InvalidArrayError
 from ncviz.linalg import positive_eigh
+from ncviz.xp import Array
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def measure(statistics: ClassStatistics, head: Head | None = None) -> CollapseMe
 
 def require_head(statistics: ClassStatistics, head: Head) -> None:
     """Raise InvalidArrayError unless the head has the classes and features of the statistics."""
-    if head.weight.shape != statistics.means.shape:
+    if tuple(head.weight.shape) != tuple(statistics.means.shape):
         raise InvalidArrayError(
             f"The head maps {head.dim} features to {head.classes} classes, but the statistics hold "
             f"{statistics.classes} classes of {statistics.dim} features; take both from the same "
@@ -88,22 +91,23 @@ def require_head(statistics: ClassStatistics, head: Head) -> None:
         )
 
 
-def _variability(statistics: ClassStatistics, means: np.ndarray) -> dict[str, float | None]:
+def _variability(statistics: ClassStatistics, means: Array) -> dict[str, float | None]:
     """NC1: how small the spread within classes is, against the spread between them."""
+    linalg = xp.namespace(means).linalg
     within = statistics.within_covariance  # (D, D)
     outer = means @ means.T  # (C, C), holds the spectrum of C * Sigma_B without any D x D matrix
-    trace_within, trace_between = np.trace(within), np.trace(outer) / len(means)
+    trace_within, trace_between = linalg.trace(within), linalg.trace(outer) / len(means)
     return {
         "nc1_pinv": _within_over_between(within, means, outer),
         "nc1_trace": float(trace_within / trace_between),
-        "nc1_total": float(trace_within / np.trace(statistics.total_covariance)),
+        "nc1_total": float(trace_within / linalg.trace(statistics.total_covariance)),
         # ||Sigma_B||_F = ||Mc Mc^T||_F / C: both products have the same eigenvalues.
-        "nc1_frobenius": float(np.linalg.norm(within) / (np.linalg.norm(outer) / len(means))),
+        "nc1_frobenius": _length(within) / (_length(outer) / len(means)),
         "nc1_cdnv": _cdnv(statistics),
     }
 
 
-def _within_over_between(within: np.ndarray, means: np.ndarray, outer: np.ndarray) -> float:
+def _within_over_between(within: Array, means: Array, outer: Array) -> float:
     """tr(Sigma_W Sigma_B^+) / C.
 
     With Mc Mc^T = U diag(s) U^T, Sigma_B^+ = C A A^T for A = Mc^T U diag(1/s), so that the trace
@@ -113,96 +117,94 @@ def _within_over_between(within: np.ndarray, means: np.ndarray, outer: np.ndarra
     values, vectors = positive_eigh(outer, tolerance=precision)
     rank = min(len(values), len(means) - 1)
     axes = means.T @ (vectors[:, :rank] / values[:rank])  # (D, r)
-    return float(np.einsum("dr,dr->", axes, within @ axes))
+    return float((axes * (within @ axes)).sum())
 
 
 def _cdnv(statistics: ClassStatistics) -> float | None:
     variances = statistics.squares / statistics.counts  # (C,)
-    squared = _distances(statistics.means, "sqeuclidean")  # (C (C-1) / 2,)
-    if not squared.all():
+    squared = xp.pair_distances(statistics.means) ** 2  # (C (C-1) / 2,)
+    if not (squared > 0).all():
         return None
-    first, second = np.triu_indices(statistics.classes, k=1)
-    return float(np.mean((variances[first] + variances[second]) / (2 * squared)))
+    first, second = xp.pairs(statistics.classes, variances)
+    return float(((variances[first] + variances[second]) / (2 * squared)).mean())
 
 
-def _distances(points: np.ndarray, metric: str = "euclidean") -> np.ndarray:
-    """(C (C-1) / 2,) between every two rows of (C, D)."""
-    # Pages import this module and measure nothing: half of scipy would be loaded with it.
-    from scipy.spatial.distance import pdist
-
-    return pdist(points, metric)
-
-
-def _simplex(means: np.ndarray) -> dict[str, float | None]:
+def _simplex(means: Array) -> dict[str, float | None]:
     """NC2: how close the centred class means come to a simplex ETF."""
+    library = xp.namespace(means)
     classes = len(means)
     unit = unit_rows(means, "mean")
     cosines = unit @ unit.T
-    between = cosines[np.triu_indices(classes, k=1)]
-    ideal = ideal_gram(classes)
-    distances = _distances(unit)
+    between = cosines[xp.pairs(classes, cosines)]
+    ideal = xp.like(ideal_gram(classes), cosines)
+    distances = xp.pair_distances(unit)
     return {
         "nc2_equinorm": _variation(means),
-        "nc2_gram": float(np.linalg.norm(cosines - ideal) / np.linalg.norm(ideal)),
+        "nc2_gram": _length(cosines - ideal) / _length(ideal),
         "nc2_gram_zhu": _distance_to_simplex(means @ means.T),
-        "nc2_cosine_mean": float(between.mean()),
-        "nc2_cosine_std": float(between.std()),
-        "nc2_max_angle": float(np.abs(between + 1 / (classes - 1)).mean()),
-        "nc2_distance_mean": float(distances.mean()),
-        "nc2_distance_variance": float(distances.var()),
+        "nc2_cosine_mean": float(library.mean(between)),
+        "nc2_cosine_std": float(library.std(between)),
+        "nc2_max_angle": float(library.mean(library.abs(between + 1 / (classes - 1)))),
+        "nc2_distance_mean": float(library.mean(distances)),
+        "nc2_distance_variance": float(library.var(distances)),
         **_kernels(distances),
     }
 
 
-def _kernels(distances: np.ndarray) -> dict[str, float | None]:
-    if not distances.all():
+def _kernels(distances: Array) -> dict[str, float | None]:
+    library = xp.namespace(distances)
+    if not (distances > 0).all():
         return dict.fromkeys(
             f"nc2_{kernel}_kernel_{spread}"
             for kernel in ("log", "riesz")
             for spread in ("mean", "variance")
         )
-    logs, inverses = -np.log(distances), 1 / distances
+    logs, inverses = -library.log(distances), 1 / distances
     return {
-        "nc2_log_kernel_mean": float(logs.mean()),
-        "nc2_log_kernel_variance": float(logs.var()),
-        "nc2_riesz_kernel_mean": float(inverses.mean()),
-        "nc2_riesz_kernel_variance": float(inverses.var()),
+        "nc2_log_kernel_mean": float(library.mean(logs)),
+        "nc2_log_kernel_variance": float(library.var(logs)),
+        "nc2_riesz_kernel_mean": float(library.mean(inverses)),
+        "nc2_riesz_kernel_variance": float(library.var(inverses)),
     }
 
 
-def _duality(means: np.ndarray, head: Head) -> dict[str, float | None]:
+def _duality(means: Array, head: Head) -> dict[str, float | None]:
     """NC2 of the head's rows and NC3: how far the head and the class means are the same."""
-    weight = head.weight.astype(np.float64)
-    if not weight.any(axis=1).all():
+    library = xp.namespace(means, head.weight)
+    weight = xp.float64(head.weight)
+    if not (xp.norms(weight) > 0).all():
         return {}
-    cosines = np.sum(unit_rows(weight, "head weight") * unit_rows(means, "mean"), axis=1)
+    cosines = library.vecdot(unit_rows(weight, "head weight"), unit_rows(means, "mean"))
     return {
         "nc2_weights_equinorm": _variation(weight),
         "nc2_weights_gram": _distance_to_simplex(weight @ weight.T),
-        "nc3_duality": float(
-            np.linalg.norm(weight / np.linalg.norm(weight) - means / np.linalg.norm(means))
-        ),
+        "nc3_duality": _length(weight / _length(weight) - means / _length(means)),
         "nc3_product": _distance_to_simplex(weight @ means.T),
-        "nc3_cosine_mean": float(cosines.mean()),
+        "nc3_cosine_mean": float(library.mean(cosines)),
         "nc3_cosine_min": float(cosines.min()),
-        "nc3_variance": float(np.einsum("cd,cd->c", weight, means).var()),
+        "nc3_variance": float(library.var(library.vecdot(weight, means))),
     }
 
 
 def _bias(statistics: ClassStatistics, head: Head) -> dict[str, float]:
-    logits = head.weight.astype(np.float64) @ global_mean(statistics) + head.bias
-    return {"nc4_bias": float(np.linalg.norm(logits))}
+    logits = xp.float64(head.weight) @ global_mean(statistics) + head.bias
+    return {"nc4_bias": _length(logits)}
 
 
-def _variation(rows: np.ndarray) -> float:
-    norms = np.linalg.norm(rows, axis=1)
-    return float(norms.std() / norms.mean())
+def _length(array: Array) -> float:
+    """Square root of the sum of all squares."""
+    return float(xp.namespace(array).linalg.vector_norm(array))
 
 
-def _distance_to_simplex(product: np.ndarray) -> float | None:
+def _variation(rows: Array) -> float:
+    library, norms = xp.namespace(rows), xp.norms(rows)
+    return float(library.std(norms) / library.mean(norms))
+
+
+def _distance_to_simplex(product: Array) -> float | None:
     """||P / ||P||_F - (I - 11^T/C) / sqrt(C-1)||_F of a (C, C) product P; None for P = 0."""
-    classes, length = len(product), np.linalg.norm(product)
+    classes, length = len(product), _length(product)
     if length == 0:
         return None
-    ideal = (np.eye(classes) - 1 / classes) / np.sqrt(classes - 1)
-    return float(np.linalg.norm(product / length - ideal))
+    ideal = (np.eye(classes) - 1 / classes) / math.sqrt(classes - 1)
+    return _length(product / length - xp.like(ideal, product))

@@ -9,6 +9,7 @@ import json
 import pkgutil
 from collections.abc import Iterable, Mapping
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +46,12 @@ def create(name: str, **parameters) -> Detector:
 
 def marks(chosen: Iterable[str]) -> dict[str, str]:
     """What to record beside scores by `chosen`: those of other parameters are stale."""
-    return {
-        f"{CODE}detector:{name}": json.dumps(create(name).parameters(), sort_keys=True)
-        for name in chosen
-    }
+    return {f"{CODE}detector:{name}": json.dumps(_marked(name), sort_keys=True) for name in chosen}
+
+
+def _marked(name: str) -> dict[str, Any]:
+    added = lookup(name).added
+    return {key: value for key, value in lookup(name).defaults().items() if key not in added}
 
 
 def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from numbers import Real
 
-import numpy as np
-from scipy.special import logsumexp
-
+from ncviz import xp
 from ncviz.arrays import FeatureSet
 from ncviz.detectors.activations import HeadEnergy, require_percentile
 from ncviz.detectors.base import Detector, register
 from ncviz.errors import InvalidOptionError
+from ncviz.xp import Array
 
 # exp of more, times a float32 logit, could leave float64. Ratios s1/s2 reach this only where fewer
 # than one activation in 500 is kept; beyond it the logits alone tell samples apart.
@@ -29,7 +28,7 @@ class _Pruned(HeadEnergy):
     def __init__(self, *, percentile: float = 90):
         self.percentile = require_percentile(percentile)
 
-    def _largest(self, features: np.ndarray) -> np.ndarray:
+    def _largest(self, features: Array) -> Array:
         dim = features.shape[1]
         return _largest(features, dim - round(dim * self.percentile / 100))
 
@@ -56,7 +55,7 @@ class AshP(_Pruned):
     source = "Djurisic et al., ICLR 2023"
     caveat = _PRUNING_CAVEAT
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
+    def _change(self, features: Array) -> Array:
         features *= self._largest(features)
         return features
 
@@ -82,9 +81,11 @@ class AshB(_Pruned):
     source = "Djurisic et al., ICLR 2023"
     caveat = _PRUNING_CAVEAT
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
+    def _change(self, features: Array) -> Array:
         kept = self._largest(features)
-        return kept * (features.sum(axis=1) / kept.sum(axis=1))[:, None]
+        library = xp.namespace(features)
+        value = library.sum(features, axis=1) / library.sum(kept, axis=1)
+        return kept * value[:, None]
 
 
 @register
@@ -109,7 +110,7 @@ class AshS(_Pruned):
     source = "Djurisic et al., ICLR 2023"
     caveat = _PRUNING_CAVEAT
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
+    def _change(self, features: Array) -> Array:
         kept = self._largest(features)
         return kept * features * _exponential(_ratio(features, kept))[:, None]
 
@@ -141,7 +142,7 @@ class Scale(_Pruned):
     def __init__(self, *, percentile: float = 85):
         super().__init__(percentile=percentile)
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
+    def _change(self, features: Array) -> Array:
         features *= _exponential(_ratio(features, self._largest(features)))[:, None]
         return features
 
@@ -178,33 +179,39 @@ class LTS(Detector):
             raise InvalidOptionError(f"LTS' share must lie between 0 and 1; got {share}.")
         self.share = share
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        features = samples.features.astype(np.float64)
+    def _score(self, samples: FeatureSet) -> Array:
+        features = xp.float64(samples.features)
         dim = features.shape[1]
         top = _largest(features, dim - round(dim * (1 - self.share)))
         # Scaled down only by rounding, or by the 0 that stands for a sample without any activation.
-        squared = np.maximum(_ratio(features, top), 1)[:, None] ** 2
-        return logsumexp(samples.logits.astype(np.float64) * squared, axis=1)
+        squared = xp.namespace(features).clip(_ratio(features, top), 1)[:, None] ** 2
+        return xp.logsumexp(xp.float64(samples.logits) * squared)
 
 
-def _largest(features: np.ndarray, count: int) -> np.ndarray:
+def _largest(features: Array, count: int) -> Array:
     """(B, D) which are the `count` largest of their row, at least 1; of equal ones, the first."""
     count = max(count, 1)
-    border = np.partition(features, -count, axis=1)[:, -count, None]
+    library = xp.namespace(features)
+    border = xp.border(features, count)
     above = features > border
     equal = features == border
-    places = count - above.sum(axis=1, keepdims=True)
-    return above | (equal & (np.cumsum(equal, axis=1) <= places))
+    places = count - library.count_nonzero(above, axis=1)[:, None]
+    if (library.count_nonzero(equal, axis=1)[:, None] <= places).all():
+        return above | equal
+    return above | (
+        equal & (library.cumulative_sum(library.astype(equal, library.int64), axis=1) <= places)
+    )
 
 
-def _ratio(features: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _ratio(features: Array, chosen: Array) -> Array:
     """(B,) s1/s2: sum of the positive activations over that of the chosen; 0 where s2 is 0."""
-    positive = np.maximum(features, 0)
-    whole = positive.sum(axis=1)
-    part = np.einsum("nd,nd->n", positive, chosen)
-    return np.divide(whole, part, out=np.zeros_like(whole), where=part > 0)
+    library = xp.namespace(features)
+    positive = library.clip(features, 0)
+    part = library.sum(positive * chosen, axis=1)
+    return xp.ratio(library.sum(positive, axis=1), part)
 
 
-def _exponential(ratio: np.ndarray) -> np.ndarray:
+def _exponential(ratio: Array) -> Array:
     """exp(ratio), or as much of it as leaves the energy finite."""
-    return np.exp(np.minimum(ratio, _LARGEST_EXPONENT))
+    library = xp.namespace(ratio)
+    return library.exp(library.clip(ratio, None, _LARGEST_EXPONENT))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from numbers import Real
 
-import numpy as np
-from scipy.special import logsumexp
-
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import Detector, register
+from ncviz.detectors.base import Detector, mean_feature, register
 from ncviz.errors import InvalidOptionError
+from ncviz.xp import Array
 
 
 class HeadEnergy(Detector):
@@ -22,22 +22,23 @@ class HeadEnergy(Detector):
 
     family = "activations"
 
-    weight_: np.ndarray
-    bias_: np.ndarray
+    weight_: Array
+    bias_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         self.weight_, self.bias_ = head.weight, head.bias
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        changed = self._change(samples.features.astype(np.float64))
-        return logsumexp(changed @ self._used_weight().T + self.bias_, axis=1)
+    def _score(self, samples: FeatureSet) -> Array:
+        changed = self._change(xp.float64(samples.features))
+        return xp.logsumexp(changed @ self._used_weight.T + self.bias_)
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
+    def _change(self, features: Array) -> Array:
         """Features (B, D) as the head is to see them; may be changed in place."""
         return features
 
-    def _used_weight(self) -> np.ndarray:
-        return self.weight_.astype(np.float64)
+    @cached_property
+    def _used_weight(self) -> Array:
+        return xp.float64(self.weight_)
 
 
 @register
@@ -71,10 +72,10 @@ class ReAct(HeadEnergy):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
-        (self.threshold_,) = _percentiles(train.features, self.percentile)
+        (self.threshold_,) = xp.percentiles(train.features, (self.percentile,))
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
-        return np.minimum(features, self.threshold_, out=features)
+    def _change(self, features: Array) -> Array:
+        return xp.namespace(features).clip(features, None, self.threshold_)
 
 
 @register
@@ -121,12 +122,11 @@ class VRA(HeadEnergy):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
-        self.lower_, self.upper_ = _percentiles(
-            train.features, self.lower_percentile, self.upper_percentile
-        )
+        shares = self.lower_percentile, self.upper_percentile
+        self.lower_, self.upper_ = xp.percentiles(train.features, shares)
 
-    def _change(self, features: np.ndarray) -> np.ndarray:
-        return np.clip(features, self.lower_, self.upper_, out=features)
+    def _change(self, features: Array) -> Array:
+        return xp.namespace(features).clip(features, self.lower_, self.upper_)
 
 
 @register
@@ -160,7 +160,7 @@ class DICE(HeadEnergy):
         "class may keep no weight at all."
     )
 
-    mean_: np.ndarray
+    mean_: Array
     threshold_: float
 
     def __init__(self, *, percentile: float = 90):
@@ -168,17 +168,15 @@ class DICE(HeadEnergy):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
-        if statistics is None:
-            self.mean_ = train.features.mean(axis=0, dtype=np.float64)
-        else:
-            self.mean_ = statistics.mean
-        (self.threshold_,) = _percentiles(self._contributions(), self.percentile)
+        self.mean_ = mean_feature(train, statistics)
+        (self.threshold_,) = xp.percentiles(self._contributions(), (self.percentile,))
 
-    def _contributions(self) -> np.ndarray:
-        return self.weight_.astype(np.float64) * self.mean_
+    def _contributions(self) -> Array:
+        return xp.float64(self.weight_) * self.mean_
 
-    def _used_weight(self) -> np.ndarray:
-        return super()._used_weight() * (self._contributions() > self.threshold_)
+    @cached_property
+    def _used_weight(self) -> Array:
+        return xp.float64(self.weight_) * (self._contributions() > self.threshold_)
 
 
 def require_percentile(value: float, what: str = "Percentile") -> float:
@@ -186,9 +184,3 @@ def require_percentile(value: float, what: str = "Percentile") -> float:
     if not (isinstance(value, Real) and 0 < value < 100):
         raise InvalidOptionError(f"{what} must lie between 0 and 100; got {value}.")
     return value
-
-
-def _percentiles(values: np.ndarray, *percentiles: float) -> list[float]:
-    """Percentiles of all entries of an array; copies it once, in float32 or its own wider type."""
-    copy = values.astype(np.result_type(values.dtype, np.float32)).ravel(order="K")
-    return np.percentile(copy, percentiles, overwrite_input=True).tolist()

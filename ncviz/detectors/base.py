@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from ncviz import threads, xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.errors import InvalidArrayError, InvalidOptionError, NcvizError, UnknownNameError
+from ncviz.xp import Array
 
 NEEDS = (
     "features",
@@ -28,8 +32,9 @@ sums over the training set, made from the training samples where none are given.
 are those of labelled ID samples that the network was not trained on, given to `fit` in place of the
 training samples. What needs the "network" itself is scored during extraction, not from arrays."""
 
-# Rows handled at once: bounds the float64 copies, here to 32 MB for 512 features.
-_BLOCK = 8192
+# Rows handled at once, which bounds the float64 copies: on a thread of the processor those that its
+# cache holds, and as tensors, where a GPU wants more of them.
+_BLOCK, _TENSOR_BLOCK = 1024, 16384
 
 _REGISTRY: dict[str, type[Detector]] = {}
 
@@ -101,6 +106,8 @@ class DetectorInfo:
 class Detector:
     """A score of how well a sample fits the training set: HIGHER = MORE IN-DISTRIBUTION.
 
+    Fitted to NumPy arrays it scores NumPy arrays; fitted to torch tensors, tensors on their device.
+
     A subclass states the class attributes below, takes its parameters as keyword-only arguments
     of `__init__`, declares what it learns as annotated attributes that end with an underscore
     (numbers or arrays; these are its state) and writes `_fit` and `_score`.
@@ -113,6 +120,8 @@ class Detector:
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str]
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that came after results were shared: at its default, one leaves no mark there."""
 
     n_classes_: int
     n_features_: int
@@ -133,6 +142,7 @@ class Detector:
         InvalidArrayError : shapes that do not fit together, or samples or labels are missing
         """
         _require_shape(train, head.dim, head.classes)
+        xp.namespace(train.features, head.weight)
         if statistics is not None and statistics.means.shape != head.weight.shape:
             raise InvalidArrayError(
                 f"The statistics hold {statistics.classes} classes of {statistics.dim} features, "
@@ -143,6 +153,7 @@ class Detector:
             raise InvalidArrayError(
                 f"Detector '{self.name}' learns from training samples, but the set is empty."
             )
+        self.forget()  # of an earlier fit
         self._fit(train, head, statistics)
         self.n_classes_, self.n_features_ = head.weight.shape
         self._settle()
@@ -150,12 +161,36 @@ class Detector:
 
     def score(self, samples: FeatureSet) -> np.ndarray:
         """(N,) float64 scores of N samples, higher = more in-distribution."""
+        self.require_fits(samples)
+        found = over_blocks(self._score, samples)
+        return xp.namespace(samples.features).concat(list(found))
+
+    def require_fits(self, samples: FeatureSet) -> None:
+        """Raise an NcvizError unless the detector is fitted, and to features like the samples'."""
         self._require_fitted()
         _require_shape(samples, self.n_features_, self.n_classes_)
-        scores = np.empty(len(samples))
-        for rows in row_blocks(samples):
-            scores[rows] = self._score(samples[rows])
-        return scores
+        for name in sorted(self._learned()):
+            value = getattr(self, name)
+            if getattr(value, "shape", ()):
+                xp.namespace(value, samples.features)
+
+    def like(self, example: Array) -> Self:
+        """The same detector, fitted, for arrays in the library and on the device of `example`."""
+        self._require_fitted()
+        moved = copy.copy(self)
+        moved.forget()
+        for name in self._learned():
+            value = getattr(self, name)
+            if getattr(value, "shape", ()):
+                setattr(moved, name, xp.like(value, example))
+        return moved
+
+    def forget(self) -> None:
+        """Drop what follows from what was learned, and was kept for the next samples."""
+        for base in type(self).__mro__:
+            for name, value in vars(base).items():
+                if isinstance(value, cached_property):
+                    vars(self).pop(name, None)
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         """Set the learned attributes; shapes have been checked."""
@@ -171,7 +206,7 @@ class Detector:
         """
         self._require_fitted()
         values = self.parameters() | {name: getattr(self, name) for name in self._learned()}
-        return {name: np.asarray(value) for name, value in values.items() if value is not None}
+        return {name: xp.to_numpy(value) for name, value in values.items() if value is not None}
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as given or by default."""
@@ -245,8 +280,8 @@ class Detector:
         # A restored array is contiguous, and BLAS rounds another way on strided ones.
         for name in self._learned():
             value = getattr(self, name)
-            if isinstance(value, np.ndarray):
-                setattr(self, name, np.ascontiguousarray(value))
+            if getattr(value, "shape", ()):
+                setattr(self, name, _contiguous(value))
 
     def _needs_samples(self, statistics: ClassStatistics | None) -> bool:
         return self.info().learns_from_samples or (
@@ -262,6 +297,7 @@ class Detector:
 
 
 DetectorClass = TypeVar("DetectorClass", bound=type[Detector])
+Found = TypeVar("Found")
 
 
 def register(detector: DetectorClass) -> DetectorClass:
@@ -301,18 +337,34 @@ def class_statistics(
     return ClassStatistics.of(train.features, train.labels, head.classes)
 
 
-def moments(train: FeatureSet, statistics: ClassStatistics | None) -> tuple[np.ndarray, np.ndarray]:
+def moments(train: FeatureSet, statistics: ClassStatistics | None) -> tuple[Array, Array]:
     """Mean (D,) and total covariance (D, D) of the training features; no labels needed."""
     if statistics is None:
-        one_class = np.zeros(len(train), np.int64)
+        one_class = xp.like(np.zeros(len(train), np.int64), train.features)
         statistics = ClassStatistics.of(train.features, one_class, classes=1)
     return statistics.mean, statistics.total_covariance
 
 
-def row_blocks(samples: FeatureSet) -> Iterator[slice]:
-    """Slices of samples few enough for float64 copies of their features."""
-    for at in range(0, len(samples), _BLOCK):
-        yield slice(at, at + _BLOCK)
+def mean_feature(train: FeatureSet, statistics: ClassStatistics | None) -> Array:
+    """(D,) mean of the training features, in float64."""
+    if statistics is not None:
+        return statistics.mean
+    library = xp.namespace(train.features)
+    return library.sum(train.features, axis=0, dtype=library.float64) / len(train)
+
+
+def over_blocks(
+    work: Callable[[FeatureSet], Found], samples: FeatureSet, rows: int = _BLOCK
+) -> Iterator[Found]:
+    """`work` of the samples in blocks, few enough for float64 copies of their features.
+
+    On all cores with NumPy arrays, one block after the other with tensors, which do so themselves.
+    An empty set is one empty block.
+    """
+    numpy = xp.is_numpy(samples.features)
+    step = rows if numpy else max(rows, _TENSOR_BLOCK)
+    blocks = [slice(at, at + step) for at in range(0, len(samples), step)] or [slice(0, 0)]
+    return (threads.spread if numpy else map)(lambda at: work(samples[at]), blocks)
 
 
 def require_count(value: int | None, what: str) -> int | None:
@@ -334,6 +386,10 @@ def require_not_negative(value: float, what: str) -> float:
     if not (isinstance(value, Real) and 0 <= value < np.inf):
         raise InvalidOptionError(f"{what} must be a finite number of at least 0; got {value}.")
     return value
+
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array) if xp.is_numpy(array) else array.contiguous()
 
 
 def _require_shape(samples: FeatureSet, features: int, classes: int) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors.base import Detector, class_statistics, register, require_positive
 from ncviz.errors import InvalidArrayError
 from ncviz.linalg import positive_eigh, squared_distances
+from ncviz.xp import Array
 
 
 @register
@@ -41,9 +43,9 @@ class Mahalanobis(Detector):
         "negative squared distance; a positive one ranks the wrong way round."
     )
 
-    centre_: np.ndarray
-    whitening_: np.ndarray
-    means_: np.ndarray
+    centre_: Array
+    whitening_: Array
+    means_: Array
 
     def __init__(self, *, tolerance: float = 1e-10):
         self.tolerance = require_positive(tolerance, "Tolerance")
@@ -52,20 +54,21 @@ class Mahalanobis(Detector):
         statistics = class_statistics(train, head, statistics)
         means = statistics.means[statistics.counts > 0]
         # What float64 rounding of the sums alone leaves behind counts as no variance.
-        rounding = statistics.dim * (np.finfo(np.float64).eps * np.abs(means).max(initial=0)) ** 2
+        longest = float(abs(means).max()) if len(means) else 0.0
+        rounding = statistics.dim * (np.finfo(np.float64).eps * longest) ** 2
         whitening = _whitening(statistics.within_covariance, self.tolerance, floor=rounding)
         if whitening is None:
             raise InvalidArrayError(
                 "The features do not vary within any class, so the Mahalanobis distance is "
                 "undefined. Give statistics of more samples, or choose another epoch or detector."
             )
-        self.centre_ = means.mean(axis=0)
+        self.centre_ = xp.namespace(means).mean(means, axis=0)
         self.whitening_ = whitening
         self.means_ = (means - self.centre_) @ self.whitening_
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        whitened = (samples.features.astype(np.float64) - self.centre_) @ self.whitening_
-        return -squared_distances(whitened, self.means_).min(axis=1)
+    def _score(self, samples: FeatureSet) -> Array:
+        whitened = (xp.float64(samples.features) - self.centre_) @ self.whitening_
+        return -xp.namespace(whitened).min(squared_distances(whitened, self.means_), axis=1)
 
 
 @register
@@ -100,8 +103,8 @@ class RelativeMahalanobis(Mahalanobis):
         "classes, which then rule the first term alone. A positive score is nothing special."
     )
 
-    mean_: np.ndarray
-    total_whitening_: np.ndarray
+    mean_: Array
+    total_whitening_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         statistics = class_statistics(train, head, statistics)
@@ -110,14 +113,14 @@ class RelativeMahalanobis(Mahalanobis):
         # The total spread is no smaller than that within classes, which has been checked.
         self.total_whitening_ = _whitening(statistics.total_covariance, self.tolerance)
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        whitened = (samples.features.astype(np.float64) - self.mean_) @ self.total_whitening_
-        return super()._score(samples) + np.einsum("nd,nd->n", whitened, whitened)
+    def _score(self, samples: FeatureSet) -> Array:
+        whitened = (xp.float64(samples.features) - self.mean_) @ self.total_whitening_
+        return super()._score(samples) + xp.squares(whitened)
 
 
-def _whitening(covariance: np.ndarray, tolerance: float, floor: float = 0) -> np.ndarray | None:
+def _whitening(covariance: Array, tolerance: float, floor: float = 0) -> Array | None:
     """(D, r) to directions of variance one; None if no variance is above `floor`."""
     variances, axes = positive_eigh(covariance, tolerance=tolerance)
     if not len(variances) or variances[0] <= floor:
         return None
-    return axes / np.sqrt(variances)
+    return axes / variances**0.5

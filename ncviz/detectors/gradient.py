@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.special import softmax
-
+from ncviz import xp
 from ncviz.arrays import FeatureSet
 from ncviz.detectors.base import Detector, register, require_not_negative, require_positive
 from ncviz.errors import MissingDataError
+from ncviz.xp import Array
 
 
 @register
@@ -34,10 +33,11 @@ class GradNorm(Detector):
         "the features."
     )
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        logits = samples.logits.astype(np.float64)
-        surprise = np.abs(logits.shape[1] * softmax(logits, axis=1) - 1).sum(axis=1)
-        return surprise * np.abs(samples.features.astype(np.float64)).sum(axis=1)
+    def _score(self, samples: FeatureSet) -> Array:
+        library, classes = xp.namespace(samples.logits), samples.logits.shape[1]
+        surprise = library.abs(classes * xp.softmax(xp.float64(samples.logits)) - 1)
+        size = library.sum(library.abs(samples.features), axis=1, dtype=library.float64)
+        return library.sum(surprise, axis=1) * size
 
 
 @register
@@ -71,7 +71,7 @@ class ODIN(Detector):
         self.temperature = require_positive(temperature, "Temperature")
         self.epsilon = require_not_negative(epsilon, "Epsilon")
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         raise MissingDataError(
             "ODIN needs the network's gradient with respect to the image, which features and "
             "logits do not hold; scripts/extract.py writes its scores."

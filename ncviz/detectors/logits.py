@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import Detector, register, require_count, require_positive, row_blocks
+from ncviz.detectors.base import Detector, over_blocks, register, require_count, require_positive
 from ncviz.errors import InvalidArrayError
 from ncviz.temperature import fit_temperature
+from ncviz.xp import Array
 
 # Probabilities below the smallest normal float64 count as that: a template's logarithm is finite.
 _SMALLEST = np.finfo(np.float64).tiny
@@ -26,8 +27,8 @@ class MaxSoftmax(Detector):
     needs = ("logits",)
     caveat = "Saturates at 1 for a confident network: samples that tie there cannot be told apart."
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        return _largest_probability(samples.logits.astype(np.float64))
+    def _score(self, samples: FeatureSet) -> Array:
+        return _largest_probability(xp.float64(samples.logits))
 
 
 @register
@@ -42,8 +43,8 @@ class MaxLogit(Detector):
     needs = ("logits",)
     caveat = "Grows with the norm of the features, so it partly measures how large they are."
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        return samples.logits.max(axis=1).astype(np.float64)
+    def _score(self, samples: FeatureSet) -> Array:
+        return xp.float64(xp.namespace(samples.logits).max(samples.logits, axis=1))
 
 
 @register
@@ -69,9 +70,9 @@ class Energy(Detector):
     def __init__(self, *, temperature: float = 1.0):
         self.temperature = require_positive(temperature, "Temperature")
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        logits = samples.logits.astype(np.float64)
-        return self.temperature * logsumexp(logits / self.temperature, axis=1)
+    def _score(self, samples: FeatureSet) -> Array:
+        logits = xp.float64(samples.logits)
+        return self.temperature * xp.logsumexp(logits / self.temperature)
 
 
 @register
@@ -118,13 +119,15 @@ class TemperatureScaling(Detector):
                 "network was not trained on: give these, or set the parameter 'temperature'."
             )
         else:
-            self.temperature_ = fit_temperature(train.logits, train.labels)
+            self.temperature_ = fit_temperature(
+                xp.to_numpy(train.logits), xp.to_numpy(train.labels)
+            )
 
     def _needs_samples(self, statistics: ClassStatistics | None) -> bool:
         return self.temperature is None
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        return _largest_probability(samples.logits.astype(np.float64) / self.temperature_)
+    def _score(self, samples: FeatureSet) -> Array:
+        return _largest_probability(xp.float64(samples.logits) / self.temperature_)
 
 
 @register
@@ -139,9 +142,10 @@ class Entropy(Detector):
     needs = ("logits",)
     caveat = "Close to MSP for a confident network; it also sees how the rest is spread."
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         log_p, _ = _log_probabilities(samples.logits)
-        return np.einsum("nc,nc->n", np.exp(log_p), log_p)
+        library = xp.namespace(log_p)
+        return library.vecdot(library.exp(log_p), log_p)
 
 
 @register
@@ -173,13 +177,14 @@ class GEN(Detector):
         self.gamma = require_positive(gamma, "Gamma")
         self.top = require_count(top, "The number of probabilities that GEN sums over")
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         log_p, log_rest = _log_probabilities(samples.logits)
         log_terms = log_p + log_rest
+        library = xp.namespace(log_terms)
         if self.top < log_p.shape[1]:
-            largest = np.argpartition(-log_p, self.top - 1, axis=1)[:, : self.top]
-            log_terms = np.take_along_axis(log_terms, largest, axis=1)
-        return -np.exp(self.gamma * log_terms).sum(axis=1)
+            _, largest = xp.top(log_p, self.top)
+            log_terms = library.take_along_axis(log_terms, largest, axis=1)
+        return -library.sum(library.exp(self.gamma * log_terms), axis=1)
 
 
 @register
@@ -210,51 +215,60 @@ class KLMatching(Detector):
         "it."
     )
 
-    log_templates_: np.ndarray
+    log_templates_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        sums = np.zeros((head.classes, head.classes))
-        counts = np.zeros(head.classes, np.int64)
-        for rows in row_blocks(train):
-            log_p, _ = _log_probabilities(train.logits[rows])
-            predicted = log_p.argmax(axis=1)
-            np.add.at(sums, predicted, np.exp(log_p))
-            counts += np.bincount(predicted, minlength=head.classes)
-        seen = np.flatnonzero(counts)
-        templates = sums[seen] / counts[seen, None]
-        own = np.arange(len(seen)), seen
+        library = xp.namespace(train.logits)
+        sums = counts = 0
+        for added, found in over_blocks(_probabilities_by_decision, train):
+            sums, counts = sums + added, counts + found
+        seen = library.nonzero(counts)[0]
+        templates = sums[seen] / counts[seen][:, None]
+        own = xp.row_numbers(seen), seen
         templates[own] = 0
-        surplus = templates.sum(axis=1)  # 1 - d_kk, exact where d_kk rounds to 1
-        self.log_templates_ = np.log(np.maximum(templates, _SMALLEST))
-        self.log_templates_[own] = np.log1p(-surplus)
+        surplus = library.sum(templates, axis=1)  # 1 - d_kk, exact where d_kk rounds to 1
+        self.log_templates_ = library.log(library.clip(templates, _SMALLEST))
+        self.log_templates_[own] = library.log1p(-surplus)
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         log_p, _ = _log_probabilities(samples.logits)
-        p = np.exp(log_p)
+        library = xp.namespace(log_p)
+        p = library.exp(log_p)
         crossed = p @ self.log_templates_.T  # (B, K) sum of p log d_k
-        divergence = np.einsum("nc,nc->n", p, log_p) - crossed.max(axis=1)
-        return -np.maximum(divergence, 0)  # below 0 by rounding alone
+        divergence = library.vecdot(p, log_p) - library.max(crossed, axis=1)
+        return -library.clip(divergence, 0)  # below 0 by rounding alone
 
 
-def _largest_probability(logits: np.ndarray) -> np.ndarray:
+def _probabilities_by_decision(samples: FeatureSet) -> tuple[Array, Array]:
+    """(C, C) sum of the softmax of the samples predicted as each class, and their numbers (C,)."""
+    log_p, _ = _log_probabilities(samples.logits)
+    library, classes = xp.namespace(log_p), log_p.shape[1]
+    predicted = library.argmax(log_p, axis=1)
+    return xp.class_sums(library.exp(log_p), predicted, classes), xp.counts(predicted, classes)
+
+
+def _largest_probability(logits: Array) -> Array:
     """(B,) largest softmax of float64 logits (B, C)."""
+    library = xp.namespace(logits)
     # 1 / sum exp(z - max): rounding cannot carry it outside [1/C, 1].
-    return 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+    gaps = logits - library.max(logits, axis=1, keepdims=True)
+    return 1 / library.sum(library.exp(gaps), axis=1)
 
 
-def _log_probabilities(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _log_probabilities(logits: Array) -> tuple[Array, Array]:
     """(B, C) log p and log (1 - p) of the softmax of logits (B, C), in float64.
 
     What the largest probability leaves over is the sum of the others: 1 - p would lose it where p
     rounds to 1, which is where samples of a confident network lie.
     """
-    logits = logits.astype(np.float64)
-    top = logits.argmax(axis=1)[:, None]
-    log_p = logits - np.take_along_axis(logits, top, axis=1)
-    others = log_p.copy()
-    np.put_along_axis(others, top, -np.inf, axis=1)
-    log_others = logsumexp(others, axis=1, keepdims=True)
-    log_sum = np.log1p(np.exp(log_others))
-    log_rest = np.log1p(-np.exp(others - log_sum))  # p <= 1/2 for all but the largest
-    np.put_along_axis(log_rest, top, log_others - log_sum, axis=1)
-    return log_p - log_sum, log_rest
+    library = xp.namespace(logits)
+    gaps = xp.float64(logits)
+    rows, top = xp.row_numbers(gaps), library.argmax(gaps, axis=1)
+    gaps -= gaps[rows, top][:, None]
+    others = xp.float64(gaps)
+    others[rows, top] = -library.inf
+    log_others = xp.logsumexp(others, keepdims=True)
+    log_sum = library.log1p(library.exp(log_others))
+    log_rest = library.log1p(-library.exp(others - log_sum))  # p <= 1/2 for all but the largest
+    log_rest[rows, top] = (log_others - log_sum)[:, 0]
+    return gaps - log_sum, log_rest

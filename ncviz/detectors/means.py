@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
-
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors.base import (
     Detector,
     class_statistics,
+    mean_feature,
+    over_blocks,
     register,
     require_not_negative,
-    row_blocks,
 )
 from ncviz.errors import InvalidArrayError
+from ncviz.xp import Array
 
 # Rows of a head that are nearer than float32 rounding of their length are equal.
 _SAME_ROW = 1e-7
@@ -47,7 +48,7 @@ class SHE(Detector):
         "score higher throughout."
     )
 
-    patterns_: np.ndarray
+    patterns_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         if train.labels is None:
@@ -55,51 +56,46 @@ class SHE(Detector):
                 "SHE averages the correctly classified training samples; give training samples "
                 "with labels."
             )
-        correct = train[train.logits.argmax(axis=1) == train.labels]
-        counts, self.patterns_ = _class_means(correct, head.classes)
+        library = xp.namespace(train.logits)
+        counts, sums = 0, 0
+        for found, added in over_blocks(_correct_sums, train):
+            counts, sums = counts + found, sums + added
+        self.patterns_ = sums / library.clip(counts, 1)[:, None]
         without = counts == 0
         if without.any():
             whole = class_statistics(train, head, statistics)
-            means = np.where(whole.counts[:, None] > 0, whole.means, whole.mean)
+            means = library.where(whole.counts[:, None] > 0, whole.means, whole.mean)
             self.patterns_[without] = means[without]
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        own = self.patterns_[samples.logits.argmax(axis=1)]
-        return np.einsum("nd,nd->n", samples.features, own, dtype=np.float64)
+    def _score(self, samples: FeatureSet) -> Array:
+        library = xp.namespace(samples.features)
+        own = self.patterns_[library.argmax(samples.logits, axis=1)]
+        return library.vecdot(xp.float64(samples.features), own)
 
 
-def _class_means(samples: FeatureSet, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (C,) and means (C, D) by label; zero for a class without samples."""
-    # Pages import this module and fit nothing.
-    from scipy.sparse import csr_array
-
-    sums = np.zeros((classes, samples.features.shape[1]))
-    for rows in row_blocks(samples):
-        labels = samples.labels[rows]
-        membership = csr_array(
-            (np.ones(len(labels)), (labels, np.arange(len(labels)))), (classes, len(labels))
-        )
-        sums += membership @ samples.features[rows].astype(np.float64)
-    counts = np.bincount(samples.labels, minlength=classes)
-    return counts, sums / np.maximum(counts, 1)[:, None]
+def _correct_sums(samples: FeatureSet) -> tuple[Array, Array]:
+    """Numbers (C,) and float64 sums (C, D) of the correctly classified samples of each class."""
+    library, classes = xp.namespace(samples.logits), samples.logits.shape[1]
+    correct = library.argmax(samples.logits, axis=1) == samples.labels
+    labels = samples.labels[correct]
+    sums = xp.class_sums(xp.float64(samples.features[correct]), labels, classes)
+    return xp.float64(xp.counts(labels, classes)), sums
 
 
 class _AboutTheMean(Detector):
     """What detectors share that use the head and the distance to the mean training feature."""
 
-    mean_: np.ndarray
-    weight_: np.ndarray
+    mean_: Array
+    weight_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         self.weight_ = head.weight
-        self.mean_ = (
-            train.features.mean(axis=0, dtype=np.float64) if statistics is None else statistics.mean
-        )
+        self.mean_ = mean_feature(train, statistics)
 
-    def _centred(self, samples: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
+    def _centred(self, samples: FeatureSet) -> tuple[Array, Array]:
         """Features (B, D) about the mean, and their lengths (B,)."""
         centred = samples.features - self.mean_
-        return centred, np.linalg.norm(centred, axis=1)
+        return centred, xp.norms(centred)
 
 
 @register
@@ -131,26 +127,23 @@ class FDBD(_AboutTheMean):
         "of classes, so scores of different data sets do not compare."
     )
 
-    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        super()._fit(train, head, statistics)
-        vars(self).pop("_per_gap", None)  # of an earlier fit
-
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        logits = samples.logits.astype(np.float64)
-        largest = logits.max(axis=1, keepdims=True)
-        total = np.einsum("nc,nc->n", largest - logits, self._per_gap[logits.argmax(axis=1)])
-        distance = self._centred(samples)[1]
-        return np.divide(total, distance, out=np.zeros_like(total), where=distance > 0)
+    def _score(self, samples: FeatureSet) -> Array:
+        logits = xp.float64(samples.logits)
+        library = xp.namespace(logits)
+        gaps = library.max(logits, axis=1, keepdims=True) - logits
+        total = library.vecdot(gaps, self._per_gap[library.argmax(logits, axis=1)])
+        return xp.ratio(total, self._centred(samples)[1])
 
     @cached_property
-    def _per_gap(self) -> np.ndarray:
+    def _per_gap(self) -> Array:
         """(C, C) one over the distance between two rows of W, 0 where they are equal."""
-        from scipy.spatial.distance import cdist
-
-        weight = self.weight_.astype(np.float64)
-        gaps = cdist(weight, weight)
-        equal = gaps <= _SAME_ROW * np.linalg.norm(weight, axis=1)
-        return np.divide(1, gaps, out=np.zeros_like(gaps), where=~equal)
+        weight = xp.float64(self.weight_)
+        library = xp.namespace(weight)
+        first, second = xp.pairs(len(weight), weight)
+        gaps = library.zeros_like(weight @ weight.T)
+        gaps[first, second] = gaps[second, first] = xp.pair_distances(weight)
+        different = gaps > _SAME_ROW * xp.norms(weight)
+        return library.where(different, 1 / library.where(different, gaps, 1.0), 0.0)
 
 
 @register
@@ -188,9 +181,10 @@ class NCI(_AboutTheMean):
     def __init__(self, *, alpha: float = 1e-4):
         self.alpha = require_not_negative(alpha, "Alpha")
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         centred, length = self._centred(samples)
-        own = self.weight_[samples.logits.argmax(axis=1)]
-        along = np.einsum("nd,nd->n", centred, own, dtype=np.float64)
-        agreement = np.divide(along, length, out=np.zeros_like(along), where=length > 0)
-        return agreement + self.alpha * np.abs(samples.features).sum(axis=1, dtype=np.float64)
+        library = xp.namespace(centred)
+        own = xp.float64(self.weight_)[library.argmax(samples.logits, axis=1)]
+        agreement = xp.ratio(library.vecdot(centred, own), length)
+        size = library.sum(library.abs(samples.features), axis=1, dtype=library.float64)
+        return agreement + self.alpha * size

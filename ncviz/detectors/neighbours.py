@@ -2,150 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-from scipy.special import logsumexp, softmax
-
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import (
-    Detector,
-    register,
-    require_count,
-    require_not_negative,
-    require_positive,
-)
+from ncviz.detectors._banked import Banked, Largest, rounding
+from ncviz.detectors.base import register, require_count, require_not_negative, require_positive
 from ncviz.linalg import unit_vectors
+from ncviz.xp import Array
 
-# Training samples compared at once: with the rows of a block, 32 to 64 MB of products.
-_COLUMNS = 1024
 _PUBLISHED_K = 50
+# Training samples proposed beyond the k nearest, so that the k-th is one of them.
+_SPARE = 8
 # Float64 numbers gathered at once to compare samples with candidates: 32 MB.
 _ENTRIES = 2**22
 
 
-def similarities(unit: np.ndarray, bank: np.ndarray, dtype) -> Iterator[tuple[slice, np.ndarray]]:
-    """Cosines of samples and training samples, for a block of training samples at a time.
+class _Nearest:
+    """What finds the training samples of the largest affinity to each sample of a block.
 
-    Parameters
-    ----------
-    unit : (B, D) features of length one, or zero
-    bank : (N, D) training features of any length, in any floating point type
-    dtype : of the products
-
-    Yields
-    ------
-    at : slice of the bank
-    cosines : (B, n) with the training samples `at`, 0 for a feature of length zero
-    """
-    unit = unit.astype(dtype)
-    for start in range(0, len(bank), _COLUMNS):
-        at = slice(start, start + _COLUMNS)
-        yield at, unit @ unit_vectors(bank[at]).astype(dtype).T
-
-
-class Largest:
-    """The largest values of each row and their columns, taken in block by block."""
-
-    def __init__(self, rows: int, count: int, dtype):
-        self.values = np.full((rows, count), -np.inf, dtype)
-        self.columns = np.zeros((rows, count), np.int64)
-
-    def add(self, at: slice, values: np.ndarray) -> None:
-        """Take in values (B, n) of the columns `at`."""
-        count = self.values.shape[1]
-        merged = np.concatenate([self.values, values], axis=1)
-        kept = np.argpartition(merged, -count, axis=1)[:, -count:]
-        self.values = np.take_along_axis(merged, kept, axis=1)
-        earlier = np.take_along_axis(self.columns, np.minimum(kept, count - 1), axis=1)
-        self.columns = np.where(kept < count, earlier, at.start + kept - count)
-
-
-class _Banked(Detector):
-    """What detectors share that keep the training features as they were given."""
-
-    family = "neighbours"
-    bank_: np.ndarray
-
-    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        self.bank_ = train.features
-
-    @property
-    def _products(self) -> type:
-        """Type of the products: float64 costs four times the time of float32."""
-        return np.float64 if self.bank_.dtype == np.float64 else np.float32
-
-
-class _Nearest(_Banked):
-    """A score from the k training samples of the largest affinity to a sample.
-
-    Where the bank is not float64, products in float32 only propose candidates, some more than k.
-    Their affinities are computed anew in float64, and where a training sample that was not
-    proposed could belong to the k for all that float32 tells, products in float64 propose again.
-    So the scores are those of float64, at about the price of float32.
+    Where the bank is not float64, products in float32 only propose them, some more than k. What is
+    made of them is computed anew in float64, and where a training sample that was not proposed
+    could be among the k for all that float32 tells, products in float64 propose again. So the
+    scores are those of float64, at about the price of float32.
     """
 
-    k: int | None
-    neighbours_: int
+    def __init__(self, detector: Banked, unit: Array, dtype: Any, k: int, scale: float):
+        self._detector, self._unit, self._k = detector, unit, k
+        self._doubt = scale * rounding(unit, dtype)
+        count = min(k + _SPARE, len(detector.bank_))
+        self._proposed = Largest(len(unit), count, xp.namespace(unit).astype(unit[:0], dtype))
 
-    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        super()._fit(train, head, statistics)
-        whole = len(train) if statistics is None else statistics.samples
-        self.neighbours_ = min(self._count(len(train) / max(whole, len(train))), len(train))
+    def add(self, at: slice, cosines: Array) -> None:
+        self._proposed.add(at, self._affinities(at, cosines))
 
-    def _count(self, share: float) -> int:
-        """How many neighbours, where the bank is this share of the training set."""
-        return self.k
-
-    def _approximate(self, unit: np.ndarray, at: slice, cosines: np.ndarray) -> np.ndarray:
-        """Affinities (B, n) to the training samples `at` from cosines; larger is nearer."""
-        raise NotImplementedError
-
-    def _exact(self, unit: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Affinities (B, m) of samples (B, D) of length one to the training samples `columns`."""
-        raise NotImplementedError
-
-    def _largest_affinities(self, features: np.ndarray) -> np.ndarray:
-        """(B, k) in no order; fewer than k where the bank is smaller."""
-        unit = unit_vectors(features)
-        found, certain = self._search(unit, self._products)
-        if not certain.all():
-            found[~certain] = self._search(unit[~certain], np.float64)[0]
+    def find(self) -> Array:
+        """(B,) what is made of the k training samples of the largest affinity."""
+        found, certain = self._search()
+        if not certain.all() and self._proposed.columns.shape[1] < len(self._detector.bank_):
+            again = copy.copy(self)
+            again._unit = self._unit[~certain]
+            wide = xp.namespace(self._unit).float64
+            again._proposed = Largest(
+                len(again._unit), self._proposed.columns.shape[1], again._unit
+            )
+            for at, cosines in self._detector._cosines(again._unit, wide):
+                again.add(at, cosines)
+            found[~certain] = again._search()[0]
         return found
 
-    def _search(self, unit: np.ndarray, dtype) -> tuple[np.ndarray, np.ndarray]:
-        """The k largest affinities (B, k), and whether no other can be larger (B,)."""
-        k = self.neighbours_
-        proposed = Largest(len(unit), min(k + k // 4 + 8, len(self.bank_)), dtype)
-        scale = 0.0
-        for at, cosines in similarities(unit, self.bank_, dtype):
-            affinities = self._approximate(unit, at, cosines)
-            scale = max(scale, float(np.abs(affinities).max(initial=0)))
-            proposed.add(at, affinities)
-        found = np.empty((len(unit), k))
-        step = max(1, _ENTRIES // (proposed.columns.shape[1] * unit.shape[1]))
-        for start in range(0, len(unit), step):
-            rows = slice(start, start + step)
-            exact = self._exact(unit[rows], proposed.columns[rows])
-            found[rows] = np.partition(exact, -k, axis=1)[:, -k:]
-        if dtype == np.float64 or proposed.columns.shape[1] == len(self.bank_):
-            return found, np.ones(len(unit), bool)
-        # Rounding errors of D products add up like a random walk.
-        slack = 4 * np.sqrt(unit.shape[1]) * np.finfo(dtype).eps * scale
-        return found, found.min(axis=1) >= proposed.values.min(axis=1) + slack
+    def _affinities(self, at: slice, cosines: Array) -> Array:
+        """(B, n) affinities to the training samples `at`; larger is nearer."""
+        return cosines
 
-    def _unit_bank(self, columns: np.ndarray) -> np.ndarray:
-        """(B, m, D) training features of length one."""
-        features = self.bank_[columns.ravel()]
-        return unit_vectors(features).reshape(*columns.shape, -1)
+    def _search(self) -> tuple[Array, Array]:
+        """What is made of the proposed (B,), and whether no other can be among the k (B,)."""
+        raise NotImplementedError
+
+    def _each(self, work: Callable[[slice], Array], count: int, entries: int) -> Array:
+        """`work` of so many rows at a time that they hold few `entries` each."""
+        step = max(1, _ENTRIES // entries)
+        parts = [work(slice(at, at + step)) for at in range(0, count, step)]
+        return xp.namespace(self._unit).concat(parts) if parts else self._unit[:0, 0]
+
+
+class _KthNearest(_Nearest):
+    """The distance of each sample to its k-th nearest training sample.
+
+    Products rank by the closeness u.h + [h = 0] / 2, which is (1 + |u|^2 - d^2) / 2: a feature of
+    zeros has the distance 1 to others, not the square root of 2.
+    """
+
+    def _affinities(self, at: slice, cosines: Array) -> Array:
+        if not self._detector._any_zero:
+            return cosines
+        library = xp.namespace(cosines)
+        zero = self._detector._inverse_lengths[at] == 0
+        return cosines + library.astype(zero, cosines.dtype) / 2
+
+    def finish(self) -> Array:
+        return -(self.find() ** 0.5)
+
+    def _search(self) -> tuple[Array, Array]:
+        library, k = xp.namespace(self._unit), self._k
+        closeness = xp.float64(self._proposed.values)
+        kth = xp.border(closeness, k)
+        # True distances of the k-th nearest by the products, and of all that may be it instead.
+        surely_nearer = closeness > kth + self._doubt
+        squared = library.where(surely_nearer, -library.inf, library.inf)
+        squared = library.astype(squared, library.float64)
+        maybe = ~surely_nearer & (closeness >= kth - self._doubt)
+        rows, places = library.nonzero(maybe)
+        columns = self._proposed.columns[rows, places]
+
+        def distances(part: slice) -> Array:
+            gaps = unit_vectors(self._detector.bank_[columns[part]])
+            gaps -= self._unit[rows[part]]
+            return xp.squares(gaps)
+
+        squared[rows, places] = self._each(distances, len(rows), self._unit.shape[1])
+        found = -xp.border(-squared, k)[:, 0]
+        return found, library.min(closeness, axis=1) < kth[:, 0] - self._doubt
+
+
+class _Guide(_Nearest):
+    """The mean of the k largest products of cosine and training energy, times the own energy."""
+
+    def __init__(self, nnguide: NNGuide, unit: Array, dtype: Any, own: Array):
+        scale = float(abs(nnguide.energies_).max())
+        super().__init__(nnguide, unit, dtype, min(nnguide.k, len(nnguide.bank_)), scale)
+        self._own = own
+
+    def _affinities(self, at: slice, cosines: Array) -> Array:
+        library = xp.namespace(cosines)
+        return cosines * library.astype(self._detector.energies_[at], cosines.dtype)
+
+    def finish(self) -> Array:
+        return self._own * self.find()
+
+    def _search(self) -> tuple[Array, Array]:
+        library, (rows, proposed) = xp.namespace(self._unit), self._proposed.columns.shape
+        weights = self._detector._inverse_lengths * self._detector.energies_
+
+        def products(part: slice) -> Array:
+            columns = self._proposed.columns[part]
+            features = xp.float64(self._detector.bank_[columns.reshape(-1)])
+            features = features.reshape((*columns.shape, -1))
+            return (features @ self._unit[part][:, :, None])[:, :, 0] * weights[columns]
+
+        affinities = self._each(products, rows, proposed * self._unit.shape[1])
+        largest, _ = xp.top(affinities, self._k)
+        beyond = library.min(xp.float64(self._proposed.values), axis=1)
+        certain = library.min(largest, axis=1) >= beyond + self._doubt
+        return library.mean(largest, axis=1), certain
+
+
+class _Relations:
+    """The sum of each sample's relations to all training samples."""
+
+    def __init__(self, relation: Relation, samples: FeatureSet, dtype: Any):
+        self._relation, self._dtype = relation, dtype
+        self._own = _probabilities(samples.logits, dtype)
+        self._total = 0
+
+    def add(self, at: slice, cosines: Array) -> None:
+        library = xp.namespace(cosines)
+        relation = self._own @ _probabilities(self._relation.bank_logits_[at], self._dtype).T
+        relation *= cosines
+        # No threshold is below 0, so that negative cosines need no treatment of their own.
+        relation *= relation > self._relation.threshold
+        if self._relation.power != 1:
+            relation **= self._relation.power
+        self._total = self._total + library.sum(relation, axis=1, dtype=library.float64)
+
+    def finish(self) -> Array:
+        return self._total
 
 
 @register
-class KNN(_Nearest):
+class KNN(Banked):
     """Distance to the k-th nearest training feature (Sun et al., ICML 2022), negated.
 
     All features are brought to length one; a feature of zeros stays there. The distance is not
-    squared, as in pytorch-ood; OpenOOD squares it, which ranks the same. The search is exact.
+    squared, as in pytorch-ood; OpenOOD squares it, which ranks the same. The search is exact:
+    where the bank is not float64, products in float32 propose the neighbours, the distances of all
+    that could be the k-th for all that float32 tells are computed anew in float64, and where
+    others might be that were not proposed, products in float64 propose again.
 
     Parameters
     ----------
@@ -173,32 +198,33 @@ class KNN(_Nearest):
         "ranking round. Blind to the length of a feature."
     )
 
+    neighbours_: int
+
     def __init__(self, *, k: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
 
-    def _count(self, share: float) -> int:
-        return self.k or max(1, round(_PUBLISHED_K * share))
+    def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        super()._fit(train, head, statistics)
+        whole = len(train) if statistics is None else statistics.samples
+        share = len(train) / max(whole, len(train))
+        self.neighbours_ = min(self.k or max(1, round(_PUBLISHED_K * share)), len(train))
 
-    def _approximate(self, unit: np.ndarray, at: slice, cosines: np.ndarray) -> np.ndarray:
-        # A feature of zeros has the distance 1 to others, not the square root of 2.
-        squares = np.add.outer(unit.any(axis=1), self.bank_[at].any(axis=1), dtype=cosines.dtype)
-        return 2 * cosines - squares
+    def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _KthNearest:
+        return _KthNearest(self, unit, dtype, self.neighbours_, 1.0)
 
-    def _exact(self, unit: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        gap = self._unit_bank(columns)
-        gap -= unit[:, None]
-        return -np.einsum("bmd,bmd->bm", gap, gap)
-
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        return -np.sqrt(-self._largest_affinities(samples.features).min(axis=1))
+    @cached_property
+    def _any_zero(self) -> bool:
+        """Whether a training feature is zero."""
+        return bool((self._inverse_lengths == 0).any())
 
 
 @register
-class NNGuide(_Nearest):
+class NNGuide(Banked):
     """Energy guided by the nearest training features (Park et al., ICCV 2023).
 
     The energy of a sample times the mean of its k largest cosines with training features, each
-    multiplied by the training sample's energy. The search is exact and takes all training samples.
+    multiplied by the training sample's energy. The search is exact, as in KNN, and takes all
+    training samples.
 
     Parameters
     ----------
@@ -224,7 +250,7 @@ class NNGuide(_Nearest):
         "the wrong way. Depends on k relative to the number of training samples."
     )
 
-    energies_: np.ndarray
+    energies_: Array
 
     def __init__(self, *, k: int = 100):
         self.k = require_count(k, "The number k of neighbours")
@@ -233,19 +259,12 @@ class NNGuide(_Nearest):
         super()._fit(train, head, statistics)
         self.energies_ = _energy(train)
 
-    def _approximate(self, unit: np.ndarray, at: slice, cosines: np.ndarray) -> np.ndarray:
-        return cosines * self.energies_[at].astype(cosines.dtype)
-
-    def _exact(self, unit: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        cosines = np.einsum("bmd,bd->bm", self._unit_bank(columns), unit)
-        return cosines * self.energies_[columns]
-
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        return _energy(samples) * self._largest_affinities(samples.features).mean(axis=1)
+    def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Guide:
+        return _Guide(self, unit, dtype, _energy(samples))
 
 
 @register
-class Relation(_Banked):
+class Relation(Banked):
     """Sum of relations to all training samples (Kim et al., NeurIPS 2023).
 
     The relation of two samples is the cosine of their features, if positive, times the inner
@@ -276,7 +295,7 @@ class Relation(_Banked):
         "them score higher. A sample without any relation above the threshold scores 0."
     )
 
-    bank_logits_: np.ndarray
+    bank_logits_: Array
 
     def __init__(self, *, power: float = 1.0, threshold: float = 0.03):
         self.power = require_positive(power, "Power")
@@ -286,20 +305,13 @@ class Relation(_Banked):
         super()._fit(train, head, statistics)
         self.bank_logits_ = train.logits
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        unit, own = unit_vectors(samples.features), _probabilities(samples.logits, self._products)
-        total = np.zeros(len(samples))
-        for at, cosines in similarities(unit, self.bank_, self._products):
-            relation = np.maximum(cosines, 0)
-            relation *= own @ _probabilities(self.bank_logits_[at], self._products).T
-            relation[relation <= self.threshold] = 0
-            total += (relation**self.power).sum(axis=1, dtype=np.float64)
-        return total
+    def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Relations:
+        return _Relations(self, samples, dtype)
 
 
-def _energy(samples: FeatureSet) -> np.ndarray:
-    return logsumexp(samples.logits.astype(np.float64), axis=1)
+def _energy(samples: FeatureSet) -> Array:
+    return xp.logsumexp(xp.float64(samples.logits))
 
 
-def _probabilities(logits: np.ndarray, dtype: type) -> np.ndarray:
-    return softmax(logits.astype(np.float64), axis=1).astype(dtype)
+def _probabilities(logits: Array, dtype: Any) -> Array:
+    return xp.namespace(logits).astype(xp.softmax(xp.float64(logits)), dtype)

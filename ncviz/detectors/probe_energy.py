@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.special import logsumexp
-
+from ncviz import xp
 from ncviz.arrays import FeatureSet, Head
-from ncviz.detectors.base import DetectorInfo
+from ncviz.detectors.base import DetectorInfo, over_blocks
+from ncviz.xp import Array
 
 # Not in the registry: a detector is fitted to the network's own head, this to one made afterwards.
 INFO = DetectorInfo(
@@ -26,6 +25,10 @@ INFO = DetectorInfo(
 )
 
 
-def score(probe: Head, samples: FeatureSet) -> np.ndarray:
+def score(probe: Head, samples: FeatureSet) -> Array:
     """(N,) float64 energy of `probe`'s logits, higher = more in-distribution."""
-    return logsumexp(probe.logits(samples.features).astype(np.float64), axis=1)
+
+    def energy(block: FeatureSet) -> Array:
+        return xp.logsumexp(xp.float64(probe.logits(block.features)))
+
+    return xp.namespace(samples.features).concat(list(over_blocks(energy, samples)))

@@ -6,18 +6,21 @@ Residual and ViM look beyond these directions, NECO along them, pNML at how far 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, log_softmax, logsumexp
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors.base import Detector, moments, register, require_count, row_blocks
+from ncviz.detectors.base import Detector, moments, over_blocks, register, require_count
 from ncviz.errors import InvalidArrayError
 from ncviz.linalg import positive_eigh, unit_vectors
+from ncviz.xp import Array
 
 # Float32 features carry a relative error of 6e-8: a residual below that is rounding.
 _NO_RESIDUAL = 1e-7
 # A dimension whose spread is below this share of its mean is constant up to float64 rounding.
 _CONSTANT = 1e-12
 _NULL_DIRECTION = 1e-12
+# A product of more rows spends less on adding up the D x D sums.
+_PRODUCT_ROWS = 8192
 
 
 @register
@@ -53,27 +56,28 @@ class Residual(Detector):
     )
 
     principal_dim_: int
-    origin_: np.ndarray
-    residual_axes_: np.ndarray
+    origin_: Array
+    residual_axes_: Array
 
     def __init__(self, *, dim: int | None = None):
         self.dim = require_count(dim, f"The dimension of {self.label}'s principal space")
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
-        self.origin_ = -_pseudo_inverse(head.weight) @ head.bias
+        self.origin_ = -_pseudo_inverse(head.weight) @ xp.float64(head.bias)
         mean, covariance = moments(train, statistics)
-        shift = mean - self.origin_
-        values, axes = np.linalg.eigh(covariance + np.outer(shift, shift))  # ascending
+        library, shift = xp.namespace(mean), mean - self.origin_
+        # In ascending order.
+        values, axes = library.linalg.eigh(covariance + shift[:, None] * shift)
         # Which directions without any training feature come first is chance: all are beyond.
-        rank = np.count_nonzero(values > _NULL_DIRECTION * values[-1])
+        rank = int(library.count_nonzero(values > _NULL_DIRECTION * values[-1]))
         self.principal_dim_ = min(self.dim or _authors_dim(head.dim), head.dim - 1, rank)
         self.residual_axes_ = axes[:, : head.dim - self.principal_dim_]
 
-    def _residual(self, samples: FeatureSet) -> np.ndarray:
-        shifted = samples.features.astype(np.float64) - self.origin_
-        return np.linalg.norm(shifted @ self.residual_axes_, axis=1)
+    def _residual(self, samples: FeatureSet) -> Array:
+        shifted = xp.float64(samples.features) - self.origin_
+        return xp.norms(shifted @ self.residual_axes_)
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         return -self._residual(samples)
 
 
@@ -115,25 +119,29 @@ class ViM(Residual):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
         residual = length = 0.0
-        for rows in row_blocks(train):
-            residual += self._residual(train[rows]).sum()
-            length += np.linalg.norm(train.features[rows] - self.origin_, axis=1).sum()
-        largest = train.logits.max(axis=1).sum(dtype=np.float64)
+        for part, whole in over_blocks(self._sums, train):
+            residual, length = residual + part, length + whole
+        library = xp.namespace(train.logits)
+        largest = library.sum(library.max(train.logits, axis=1), dtype=library.float64)
         self.alpha_ = float(largest / residual) if residual > _NO_RESIDUAL * length else 0.0
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        energy = logsumexp(samples.logits.astype(np.float64), axis=1)
-        return energy - self.alpha_ * self._residual(samples)
+    def _sums(self, samples: FeatureSet) -> tuple[Array, Array]:
+        """Sums over samples of their residuals, and of their distances to the origin."""
+        lengths = xp.norms(xp.float64(samples.features) - self.origin_)
+        return self._residual(samples).sum(), lengths.sum()
+
+    def _score(self, samples: FeatureSet) -> Array:
+        return xp.logsumexp(xp.float64(samples.logits)) - self.alpha_ * self._residual(samples)
 
 
-def _pseudo_inverse(weight: np.ndarray) -> np.ndarray:
+def _pseudo_inverse(weight: Array) -> Array:
     """(D, C) W^+ without the directions that only float32 rounding gives a head's rows.
 
     Weight decay pulls the sum of a head's rows to zero: inverting what is left of that direction
     would send the origin far away.
     """
     precision = max(weight.shape) * np.finfo(np.float32).eps
-    return np.linalg.pinv(weight.astype(np.float64), rcond=precision)
+    return xp.namespace(weight).linalg.pinv(xp.float64(weight), rtol=precision)
 
 
 def _authors_dim(dim: int) -> int:
@@ -182,9 +190,9 @@ class NECO(Detector):
     )
 
     principal_dim_: int
-    mean_: np.ndarray
-    scale_: np.ndarray
-    axes_: np.ndarray
+    mean_: Array
+    scale_: Array
+    axes_: Array
 
     def __init__(
         self, *, dim: int | None = None, scale: bool = True, multiply_by_max_logit: bool = False
@@ -195,26 +203,28 @@ class NECO(Detector):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         self.mean_, covariance = moments(train, statistics)
-        deviation = np.sqrt(np.diag(covariance))
-        constant = deviation <= _CONSTANT * np.abs(self.mean_)
+        library = xp.namespace(covariance)
+        deviation = library.sqrt(library.linalg.diagonal(covariance))
+        constant = deviation <= _CONSTANT * library.abs(self.mean_)
         if constant.all():
             raise InvalidArrayError(
                 "All training features are equal, so they have no principal directions and NECO is "
                 "undefined. Choose another epoch or layer."
             )
-        self.scale_ = np.where(constant, 1.0, deviation) if self.scale else np.ones(head.dim)
-        correlation = covariance / np.outer(self.scale_, self.scale_)
+        ones = library.ones_like(deviation)
+        self.scale_ = library.where(constant, ones, deviation) if self.scale else ones
+        correlation = covariance / (self.scale_[:, None] * self.scale_)
         _, axes = positive_eigh(correlation, tolerance=_NULL_DIRECTION)
         dim = min(self.dim or head.classes - 1, head.dim - 1)
         self.axes_ = axes[:, : max(dim, 1)]
         self.principal_dim_ = self.axes_.shape[1]
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
-        standard = (samples.features.astype(np.float64) - self.mean_) / self.scale_
-        whole = np.linalg.norm(standard, axis=1)
-        within = np.linalg.norm(standard @ self.axes_, axis=1)
-        share = np.divide(within, whole, out=np.zeros_like(whole), where=whole > 0)
-        return share * samples.logits.max(axis=1) if self.multiply_by_max_logit else share
+    def _score(self, samples: FeatureSet) -> Array:
+        standard = (xp.float64(samples.features) - self.mean_) / self.scale_
+        share = xp.ratio(xp.norms(standard @ self.axes_), xp.norms(standard))
+        if not self.multiply_by_max_logit:
+            return share
+        return share * xp.namespace(share).max(samples.logits, axis=1)
 
 
 @register
@@ -252,46 +262,50 @@ class PNML(Detector):
         "grows, so scores of different training sets do not compare."
     )
 
-    leverage_axes_: np.ndarray
-    weight_: np.ndarray
-    bias_: np.ndarray
+    leverage_axes_: Array
+    weight_: Array
+    bias_: Array
 
     def __init__(self, *, normalise: bool = True):
         self.normalise = normalise
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         self.weight_, self.bias_ = head.weight, head.bias
-        gram = np.zeros((head.dim, head.dim))
-        for rows in row_blocks(train):
-            unit = unit_vectors(train.features[rows])
-            gram += unit.T @ unit
+        gram = sum(over_blocks(_unit_products, train, _PRODUCT_ROWS))
         values, axes = positive_eigh(gram, tolerance=_NULL_DIRECTION)
-        self.leverage_axes_ = axes / np.sqrt(values)
+        self.leverage_axes_ = axes / values**0.5
 
-    def _score(self, samples: FeatureSet) -> np.ndarray:
+    def _score(self, samples: FeatureSet) -> Array:
         unit = unit_vectors(samples.features)
-        coordinates = unit @ self.leverage_axes_
-        leverage = np.einsum("nr,nr->n", coordinates, coordinates)
-        logits = samples.logits.astype(np.float64)
+        leverage = xp.squares(unit @ self.leverage_axes_)
+        logits = xp.float64(samples.logits)
         if self.normalise:
-            logits = unit @ self.weight_.T.astype(np.float64) + self.bias_
+            logits = unit @ xp.float64(self.weight_).T + self.bias_
         return -_regret(logits, leverage / (1 + leverage))
 
 
-def _regret(logits: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+def _unit_products(samples: FeatureSet) -> Array:
+    """(D, D) sum of u u^T over the samples' features of length one, u."""
+    unit = unit_vectors(samples.features)
+    return unit.T @ unit
+
+
+def _regret(logits: Array, exponent: Array) -> Array:
     """(N,) log of the sum over classes of p / (p + (1 - p) p^g).
 
     Each term is p plus p (1 - p) (1 - p^g) / (p + (1 - p) p^g), and the first add up to one. The
     rest are positive, so that nothing cancels where the head is sure, and take logarithms of p and
     1 - p, so that nothing underflows.
     """
-    exponent = exponent[:, None]
-    log_p = log_softmax(logits, axis=1)
-    log_rest = np.log1p(-np.minimum(np.exp(log_p), 0.5))  # no class but the largest has more
+    library, exponent = xp.namespace(logits), exponent[:, None]
+    log_p = xp.log_softmax(logits)
+    # No class but the largest has more than one half.
+    log_rest = library.log1p(-library.clip(library.exp(log_p), None, 0.5))
     # A probability near 1 has lost its distance to 1: that is the sum of all the others.
-    rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
-    others = log_p.copy()
-    others[rows, largest] = -np.inf
-    log_rest[rows, largest] = logsumexp(others, axis=1)
-    gain = np.exp(log_rest) * -np.expm1(exponent * log_p)
-    return np.log1p((gain * expit((1 - exponent) * log_p - log_rest)).sum(axis=1))
+    rows, largest = xp.row_numbers(logits), library.argmax(logits, axis=1)
+    others = xp.float64(log_p)
+    others[rows, largest] = -library.inf
+    log_rest[rows, largest] = xp.logsumexp(others)
+    gain = library.exp(log_rest) * -library.expm1(exponent * log_p)
+    share = xp.sigmoid((1 - exponent) * log_p - log_rest)
+    return library.log1p(library.sum(gain * share, axis=1))
