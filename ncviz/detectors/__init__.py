@@ -51,7 +51,7 @@ def marks(chosen: Iterable[str]) -> dict[str, str]:
 
 def _marked(name: str) -> dict[str, Any]:
     added = lookup(name).added
-    return {key: value for key, value in lookup(name).defaults().items() if key not in added}
+    return {key: value for key, value in create(name).parameters().items() if key not in added}
 
 
 def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:

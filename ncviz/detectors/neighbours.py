@@ -65,8 +65,8 @@ class _Nearest:
     def _each(self, work: Callable[[slice], Array], count: int, entries: int) -> Array:
         """`work` of so many rows at a time that they hold few `entries` each."""
         step = max(1, _ENTRIES // entries)
-        parts = [work(slice(at, at + step)) for at in range(0, count, step)]
-        return xp.namespace(self._unit).concat(parts) if parts else self._unit[:0, 0]
+        parts = [work(slice(at, at + step)) for at in range(0, max(count, 1), step)]
+        return xp.namespace(self._unit).concat(parts)
 
 
 class _KthNearest(_Nearest):
