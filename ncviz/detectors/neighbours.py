@@ -130,7 +130,7 @@ class _Guide(_Nearest):
         def products(part: slice) -> Array:
             columns = self._proposed.columns[part]
             features = xp.float64(self._detector.bank_[columns.reshape(-1)])
-            features = features.reshape((*columns.shape, -1))
+            features = features.reshape((*columns.shape, self._unit.shape[1]))
             return (features @ self._unit[part][:, :, None])[:, :, 0] * weights[columns]
 
         affinities = self._each(products, rows, proposed * self._unit.shape[1])
