@@ -16,13 +16,16 @@ PAGES = sorted([*ROOT.glob("app.py"), *ROOT.glob("pages/*.py")])
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
-BASE = {"arrays", "definitions", "errors", "linalg", "projector", "temperature", "threads", "xp"}
+BASE = {
+    *("arrays", "definitions", "errors", "linalg", "literal", "projector", "temperature"),
+    *("threads", "xp"),
+}
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
     *("through_training", "thresholds", "transfer"),
 }
-SCREEN = SCIENCE | {"store", "figures", "glossary", "results", "sources"}
-BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes"}
+SCREEN = SCIENCE | {"spreadsheet", "store", "figures", "glossary", "results", "sources"}
+BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes", "spreadsheet"}
 ALLOWED = {
     "errors": set(),
     "definitions": {"errors"},
@@ -35,6 +38,8 @@ ALLOWED = {
     "processes": {"errors"},
     "cli": {"errors", "processes"},
     "glossary": set(),
+    "literal": set(),
+    "spreadsheet": set(),
     "sources": set(),
     "collapse": BASE,
     "detectors": BASE,
@@ -48,7 +53,7 @@ ALLOWED = {
     "caching": BASE | {"transfer"},
     "store": BASE | {"detectors", "processes"},
     "importing": BASE | {"caching", "data", "store"},
-    "data": {"errors"},
+    "data": {"errors", "literal"},
     "models": {"errors", "projector"},
     "inference": BASE
     | {"caching", "detectors", "thresholds", "store", "data", "models", "processes"},
@@ -68,7 +73,7 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
-    *("caching", "glossary", "importing", "processes", "sources"),
+    *("caching", "glossary", "importing", "processes", "sources", "spreadsheet"),
 }
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ncviz.data.images import natural_key, to_rgb
 from ncviz.errors import MissingDataError, NcvizError
+from ncviz.literal import readable
 
 FORMATS = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "BMP": "BMP", "GIF": "GIF"}
 """what is decoded, by Pillow's name and by its usual one; of an animation the first frame"""
@@ -138,11 +139,7 @@ def files_below(folder: Path) -> list[Path]:
 
 def plain_name(name: str) -> str:
     """A file's name on one line, without control characters, shortened in the middle."""
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    if len(name) > _NAME_LENGTH:
-        half = (_NAME_LENGTH - 1) // 2
-        name = f"{name[:half]}…{name[-half:]}"
-    return name or "A file without a name"
+    return readable(name, _NAME_LENGTH) or "A file without a name"
 
 
 def _format_of(name: str, head: bytes) -> str:

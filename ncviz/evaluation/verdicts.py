@@ -17,6 +17,7 @@ from ncviz.inference.looking import Result, look_at, record
 from ncviz.inference.reference import EQUAL_COSTS
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
+from ncviz.spreadsheet import inert_row
 from ncviz.store import Epoch, Run
 from ncviz.thresholds import Costs
 
@@ -112,7 +113,7 @@ def _csv_writer(run: Run, detectors: Sequence[str]) -> Write:
 
     def write(result: Result, verdicts: Mapping[str, Verdict]) -> None:
         nonlocal table
-        row = record(result, verdicts, run.classes, detectors)
+        row = inert_row(record(result, verdicts, run.classes, detectors))
         if table is None:
             table = csv_format.DictWriter(sys.stdout, list(row), lineterminator="\n")
             table.writeheader()

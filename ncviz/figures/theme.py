@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ncviz.literal import readable
+
 # Okabe and Ito's colours, which stay apart for colour-blind readers; blue lighter and orange darker
 # than theirs, so that each has a contrast of 3 or more to a white and to a near-black page.
 BLUE, VERMILLION, GREEN = "#1F83C6", "#D55E00", "#009E73"
@@ -91,7 +93,8 @@ class Shown:
 
 def text(value: object) -> str:
     """`value` as literal text: plotly reads a subset of HTML in everything it writes."""
-    return html.escape(str(value), quote=False)
+    # A name must not be filled in either, as "%{x}" in what a hover shows would be.
+    return html.escape(readable(value), quote=False).replace("%{", "%\u2060{")
 
 
 def float32(values: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from ncviz.definitions import MetricInfo
 from ncviz.detectors import DetectorInfo
 from ncviz.figures import themed
 from ncviz.figures.theme import symbols
+from ncviz.literal import readable
 from ncviz.report import blocks
 from ncviz.report.blocks import Info
 from ncviz.report.formulas import mathml
@@ -188,11 +189,11 @@ def _definition(info: Info) -> str:
 
 
 def _commands(lines: Sequence[str]) -> str:
-    return f"<pre><code>{_text(chr(10).join(lines))}</code></pre>" if lines else ""
+    return f"<pre><code>{chr(10).join(map(_text, lines))}</code></pre>" if lines else ""
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(readable(value))
 
 
 def _data(name: str, value: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ncviz.errors import InvalidOptionError, MissingDataError, NcvizError, UnknownNameError
+from ncviz.literal import LONGEST, readable
 from ncviz.projector import KINDS
 from ncviz.store import columns, files, layout
 from ncviz.store.description import read_description
@@ -45,14 +46,14 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the C classes, in the order of the logits."""
-        return tuple(self.description["classes"])
+        """Names of the C classes, in the order of the logits; each readable on one line."""
+        return tuple(readable(name, LONGEST) for name in self.description["classes"])
 
     @property
     def superclasses(self) -> tuple[str, ...] | None:
         """The superclass of each class, or None where the data set has none."""
         names = self.description.get("superclasses")
-        return tuple(names) if names else None
+        return tuple(readable(name, LONGEST) for name in names) if names else None
 
     @property
     def id_set(self) -> str:

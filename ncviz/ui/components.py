@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from ncviz import spreadsheet
 from ncviz.definitions import MetricInfo
 from ncviz.figures import Shown, themed
+from ncviz.literal import markdown as plain
 from ncviz.results.words import clauses, number, percent, reading
 from ncviz.results.words import commands as commands
 from ncviz.ui.plot import FORMATS, Gestures, plot
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 _EXPORT = "image_format"
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~:$&])")
-
-
-def plain(value: object) -> str:
-    """`value` as text that markdown shows letter by letter; names come from folders and files."""
-    return _MARKDOWN.sub(r"\\\1", str(value))
 
 
 def chart(figure: go.Figure, *, key: str, alt: str, gestures: Gestures | None = None) -> None:
@@ -96,7 +91,7 @@ def offer_csv(
     place = () if shown is None else (shown.run, shown.epoch)
     st.download_button(
         words,
-        lambda: made().to_csv(index=False).encode(),
+        lambda: spreadsheet.as_csv(made()),
         "-".join(map(str, ("ncviz", name, *(part for part in place if part is not None)))) + ".csv",
         "text/csv",
         icon=":material/download:",

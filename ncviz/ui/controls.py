@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from ncviz import literal
 from ncviz.errors import NcvizError
 from ncviz.store import Run
 from ncviz.ui.player import player
@@ -61,6 +62,7 @@ def switch(
         label,
         options,
         default=default,
+        format_func=literal.label,
         required=True,
         key=key,
         help=help,

@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from ncviz import spreadsheet
 from ncviz.data.uploads import open_upload, plain_name
 from ncviz.errors import NcvizError
 from ncviz.ui import loaders
@@ -215,7 +216,7 @@ def _offer_csv(view: View, results: Sequence[Result], judge: Judge) -> None:
             record(result, judge(result) if result.sight else {}, view.run.classes, names)
             for result in results
         ]
-        return pd.DataFrame(rows).to_csv(index=False).encode()
+        return spreadsheet.as_csv(pd.DataFrame(rows))
 
     st.download_button(
         "Results as CSV",
