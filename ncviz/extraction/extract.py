@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from ncviz import data, detectors
-from ncviz.arrays import ClassStatistics, require_finite
-from ncviz.caching import PROBE_SAMPLES, Sizes, fit_probes, halve, stratified_sample
+from ncviz import data
+from ncviz.caching import Sizes
 from ncviz.errors import (
     CorruptFileError,
     InvalidOptionError,
     MissingDataError,
 )
+from ncviz.extraction.dividing import Block
 from ncviz.extraction.partners import choose_ood_sets
-from ncviz.extraction.sampling import only, require_same_images, sample_table
-from ncviz.inference import (
-    Pixels,
-    choose_device,
-    forward,
-    load_network,
-    network_detectors,
-    network_scores,
-    stage_names,
-    transform_of,
+from ncviz.extraction.pieces import (
+    NetworkScores,
+    Piece,
+    Samples,
+    TrainingSet,
+    network_scores_sources,
 )
+from ncviz.extraction.sampling import only, require_same_images, sample_table
+from ncviz.inference import Pixels, choose_device, stage_names, transform_of
+from ncviz.processes import Processes, join
 from ncviz.store import Epoch, Run, write
 from ncviz.store.lock import writes_run
-
-Batches = Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
+from ncviz.store.shards import discard_left_over
 
 
 @writes_run
@@ -62,12 +59,17 @@ def extract(
         epoch that has its stages keeps them, and gets those of further sets.
     sizes : samples of a set that is extracted for the first time
 
+    Under torchrun every process calls this and sees its share of the images; what comes out is
+    the same to the bit where all run with as many threads as one.
+
     Raises
     ------
     NcvizError : unknown epoch, set or suite, missing or damaged data, weights or disk space. Every
         file is complete or absent; the same call again goes on where this one stopped.
     """
     where = choose_device(device)
+    processes = join(where)
+    progress = progress and processes.first
     chosen = choose_epochs(run, epochs)
     load = {
         "root": data_root,
@@ -75,47 +77,66 @@ def extract(
         "skip_corrupt": skip_corrupt,
         "progress": progress,
     }
-    groups = choose_ood_sets(run, ood, load)
-    splits = [(run.id_set, "train"), (run.id_set, "test"), *((name, "test") for name in groups)]
-    images = {f"{name}/{split}": data.load(name, split, **load) for name, split in splits}
+    with processes.one_before_others():
+        groups = choose_ood_sets(run, ood, load)
+        splits = [(run.id_set, "train"), (run.id_set, "test"), *((name, "test") for name in groups)]
+        images = {f"{name}/{split}": data.load(name, split, **load) for name, split in splits}
     _require_same_data(run, images)
-    samples = _samples(run, images, sizes)
-    run = write.update_description(run, ood_sets={**run.ood_sets, **groups})
+    samples = _samples(run, images, sizes, processes)
+    run = _with_ood_sets(run, groups, processes)
     layers = {epoch.number: _layers(epoch, stages) for epoch in chosen}
-    todo = {
-        name: [epoch for epoch in chosen if not epoch.has_features(name, layers[epoch.number])]
-        for name in images
-    }
-    everything = f"{run.id_set}/train"
-    seen = {name: images[name] if name == everything else samples[name] for name in images}
-    unscored = {
-        name: [epoch for epoch in chosen if not _has_network_scores(epoch, name)]
-        for name in images
-        if name != everything
-    }
-    total = sum(
-        len(epochs) * len(seen[name]) for each in (todo, unscored) for name, epochs in each.items()
-    )
+    processes.wait()  # until the first has written what the others read now
+    blocks = _blocks(run, chosen, layers, images, samples, processes)
+    processes.wait()  # until all have looked at what is there
     with tqdm(
-        total=total, unit="img", unit_scale=True, desc=f"extract {run.name}", disable=not progress
+        total=sum(block.images for block in blocks),
+        unit="img",
+        unit_scale=True,
+        desc=f"extract {run.name}",
+        disable=not progress,
     ) as bar:
-        # Set by set, so that only one set's pixels are in memory at a time.
-        for name, lacking in todo.items():
-            if not lacking and not unscored.get(name):
-                continue
-            shown = images[name] if name == everything else only(images[name], samples[name])
-            pixels = Pixels(shown, transform_of(run), workers=workers)
-            for epoch in lacking:
-                bar.set_postfix({"set": name, "epoch": epoch.number})
-                seen_by = _seen(epoch, layers[epoch.number], pixels, where, bar)
-                if name == everything:
-                    _extract_training_set(epoch, seen_by, name, shown.labels, samples[name])
-                else:
-                    _extract_samples(epoch, seen_by, name)
-            for epoch in unscored.get(name, ()):
-                bar.set_postfix({"set": name, "epoch": epoch.number, "of": "gradients"})
-                _extract_network_scores(epoch, name, pixels, where, bar)
+        pixels = None
+        for block in blocks:
+            if pixels is None or pixels.images is not block.pieces[0].images:
+                # Set by set, so that only one set's pixels are in memory at a time.
+                pixels = Pixels(block.pieces[0].images, transform_of(run), workers=workers)
+            bar.set_postfix({"set": block.name, "epoch": block.pieces[0].epoch.number})
+            block.carry_out(pixels, where, processes, bar.update)
+    if processes.first:
+        discard_left_over(chosen, images)
+    processes.wait()
     return run
+
+
+def _blocks(
+    run: Run,
+    epochs: Sequence[Epoch],
+    layers: Mapping[int, tuple[str, ...]],
+    images: Mapping[str, data.ImageSet],
+    samples: Mapping[str, pd.DataFrame],
+    processes: Processes,
+) -> list[Block]:
+    """What is to be made, set by set, in the order it is made in."""
+    blocks = []
+    for name, one in images.items():
+        whole = name == f"{run.id_set}/train"
+        shown = one if whole else only(one, samples[name])
+        pieces: list[Piece] = []
+        for epoch in epochs:
+            if not epoch.has_features(name, layers[epoch.number]):
+                seen = (epoch, shown, layers[epoch.number])
+                cached = samples[name]["index"].to_numpy()
+                pieces.append(TrainingSet(*seen, cached) if whole else Samples(*seen))
+        if not whole:
+            pieces += [
+                NetworkScores(epoch, shown, ())
+                for epoch in epochs
+                if not epoch.has_network_scores(name, network_scores_sources(epoch, name))
+            ]
+        # The parts of a training set hold statistics, which are large: those of one epoch at once.
+        together = [[piece] for piece in pieces] if whole else [pieces] if pieces else []
+        blocks += [Block.divide(each, processes) for each in together]
+    return blocks
 
 
 def _layers(epoch: Epoch, stages: bool) -> tuple[str, ...]:
@@ -126,16 +147,6 @@ def _layers(epoch: Epoch, stages: bool) -> tuple[str, ...]:
     except CorruptFileError:  # damaged statistics are made anew, as everything else is
         known = epoch.run.layers
     return tuple(dict.fromkeys((*wanted, *known)))
-
-
-def _seen(
-    epoch: Epoch, layers: Sequence[str], pixels: Pixels, device: torch.device, bar: tqdm
-) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Features (B, D) of `layers` and labels (B,), batch by batch."""
-    for outputs, labels in forward(load_network(epoch, device), pixels, device):
-        found = outputs.layers
-        yield {layer: found[layer].cpu().numpy() for layer in layers}, labels.numpy()
-        bar.update(len(labels))
 
 
 def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
@@ -165,8 +176,15 @@ def _require_same_data(run: Run, images: Mapping[str, data.ImageSet]) -> None:
             )
 
 
+def _with_ood_sets(run: Run, groups: Mapping[str, str], processes: Processes) -> Run:
+    ood_sets = {**run.ood_sets, **groups}
+    if processes.first:
+        return write.update_description(run, ood_sets=ood_sets)
+    return replace(run, description={**run.description, "ood_sets": ood_sets})
+
+
 def _samples(
-    run: Run, images: Mapping[str, data.ImageSet], sizes: Sizes
+    run: Run, images: Mapping[str, data.ImageSet], sizes: Sizes, processes: Processes
 ) -> dict[str, pd.DataFrame]:
     """The cached samples of each set; drawn now for sets that have none yet."""
     try:
@@ -180,90 +198,6 @@ def _samples(
             require_same_images(one, known[name])
         else:
             new[name] = sample_table(one, kinds.get(name, sizes.ood_samples))
-    if new:
+    if new and processes.first:
         write.save_samples(run, pd.concat([*known.values(), *new.values()], ignore_index=True))
     return known | new
-
-
-def _extract_samples(epoch: Epoch, batches: Batches, name: str) -> None:
-    kept = _Kept(name)
-    for layers, labels in batches:
-        kept.add(layers, labels)
-    write.save_features(epoch, name, kept.halved(), epoch.feature_sources(name))
-
-
-def _extract_network_scores(
-    epoch: Epoch, name: str, pixels: Pixels, device: torch.device, bar: tqdm
-) -> None:
-    """Scores of the detectors that features and logits do not suffice for."""
-    parts: dict[str, list[np.ndarray]] = {}
-    for scores in network_scores(load_network(epoch, device), pixels, device):
-        for detector, values in scores.items():
-            require_finite(values, f"The {detector} scores of {name}")
-            parts.setdefault(detector, []).append(values)
-        bar.update(len(values))
-    arrays = {detector: np.concatenate(values) for detector, values in parts.items()}
-    write.save_network_scores(epoch, name, arrays, _network_scores_sources(epoch, name))
-
-
-def _has_network_scores(epoch: Epoch, name: str) -> bool:
-    return epoch.has_network_scores(name, _network_scores_sources(epoch, name))
-
-
-def _network_scores_sources(epoch: Epoch, name: str) -> dict[str, str]:
-    return epoch.feature_sources(name) | detectors.marks(network_detectors())
-
-
-def _extract_training_set(
-    epoch: Epoch, batches: Batches, name: str, labels: np.ndarray, samples: pd.DataFrame
-) -> None:
-    """From one forward pass: statistics of all samples, features of the cached ones, probes."""
-    classes = len(epoch.run.classes)
-    statistics: dict[str, ClassStatistics] = {}
-    cached = _Kept(name, samples["index"].to_numpy())
-    probed = _Kept(name, stratified_sample(labels, PROBE_SAMPLES))
-    for layers, own in batches:
-        cached.add(layers, own)
-        probed.add(layers, own)
-        for layer, features in layers.items():
-            empty = ClassStatistics.empty(classes, features.shape[1])
-            statistics.setdefault(layer, empty).update(features, own)
-    sources = epoch.feature_sources(name)
-    learned = probed.arrays()
-    probes = fit_probes(learned, learned.pop("labels"), classes)
-    write.save_probes(epoch, probes, epoch.probe_sources())
-    write.save_statistics(epoch, statistics, sources)
-    write.save_features(epoch, name, cached.halved(), sources)
-
-
-class _Kept:
-    """Features by layer, and labels, of samples of one set, gathered batch by batch.
-
-    `indices` (sorted) says which samples are kept; None keeps all.
-    """
-
-    def __init__(self, name: str, indices: np.ndarray | None = None):
-        self.name, self.indices, self.seen = name, indices, 0
-        self.parts: dict[str, list[np.ndarray]] = {"labels": []}
-
-    def add(self, layers: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
-        rows = self._rows(len(labels))
-        self.parts["labels"].append(labels[rows].astype(np.int32))
-        for layer, features in layers.items():
-            require_finite(features, f"The {layer}'s features of {self.name}")
-            self.parts.setdefault(layer, []).append(features[rows])
-
-    def _rows(self, count: int) -> slice | np.ndarray:
-        start, self.seen = self.seen, self.seen + count
-        if self.indices is None:
-            return slice(None)
-        first, last = np.searchsorted(self.indices, [start, self.seen])
-        return self.indices[first:last] - start
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All samples kept."""
-        return {name: np.concatenate(parts) for name, parts in self.parts.items()}
-
-    def halved(self) -> dict[str, np.ndarray]:
-        """The same, features in float16 where its range is wide enough."""
-        return {name: halve(array) for name, array in self.arrays().items()}

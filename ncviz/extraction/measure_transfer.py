@@ -17,6 +17,7 @@ from ncviz.errors import MissingDataError
 from ncviz.extraction.extract import choose_epochs
 from ncviz.inference import Pixels, choose_device, forward, load_network, transform_of
 from ncviz.models import Network
+from ncviz.processes import join
 from ncviz.store import Epoch, Run, write
 from ncviz.store.lock import writes_run
 from ncviz.transfer import transfer
@@ -40,7 +41,8 @@ def measure_transfer(
 
     Measured on each labelled OOD set of the run that has a train split on this machine: a linear
     probe and nearest class means, learned on all of its train split, tested on all of its test
-    split, for each layer that was extracted. The features themselves are not stored.
+    split, for each layer that was extracted. The features themselves are not stored. Under
+    torchrun each process measures epochs of its own.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def measure_transfer(
     NcvizError : unknown epoch, missing weights, no such set at hand, damaged images.
     """
     where = choose_device(device)
+    processes = join(where)
+    progress = progress and processes.first
     chosen = choose_epochs(run, epochs)
     load = {"root": data_root, "progress": progress}
     images, reasons = {}, {}
@@ -69,11 +73,14 @@ def measure_transfer(
             "has labels and a train split on this machine. Add one with: "
             f"python scripts/extract.py {run.name} --ood NAME ... --transfer"
         )
-    run = write.update_description(run, without_transfer=reasons)
+    if processes.first:
+        run = write.update_description(run, without_transfer=reasons)
     of_data = {
         f"data:{one.full_name}": one.fingerprint() for splits in images.values() for one in splits
     }
     todo = [epoch for epoch in chosen if epoch.transfer_sources() != _sources(epoch, of_data)]
+    processes.wait()  # until all have looked at what is there
+    todo = processes.own(todo)
     if todo:
         transform = transform_of(run)
         pixels = {
@@ -83,6 +90,7 @@ def measure_transfer(
         for epoch in tqdm(todo, unit="epoch", desc=f"transfer {run.name}", disable=not progress):
             table = _measure_epoch(epoch, pixels, where)
             write.save_transfer(epoch, table, _sources(epoch, of_data))
+    processes.wait()
     return tuple(images)
 
 

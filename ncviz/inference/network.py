@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import fields
 
 import numpy as np
@@ -85,8 +85,20 @@ def transform_of(run: Run) -> Transform:
 
 @torch.inference_mode()
 def forward(
-    network: Network | Wrapped, pixels: Pixels, device: torch.device, *, batch_size: int = 500
+    network: Network | Wrapped,
+    pixels: Pixels,
+    device: torch.device,
+    *,
+    batches: Sequence[np.ndarray] | None = None,
 ) -> Iterator[tuple[Outputs, Tensor]]:
-    """Outputs and labels (B,) of `pixels`, in order, in float32, batch by batch."""
-    for batch, labels in pixels.batches(split_evenly(np.arange(len(pixels)), batch_size)):
+    """Outputs and labels (B,) of `pixels`, in order, in float32, batch by batch.
+
+    `batches` are the indices of each; None takes all there are, in batches of 500 or a few less.
+    """
+    for batch, labels in pixels.batches(all_batches(pixels) if batches is None else batches):
         yield network(normalise(batch.to(device), pixels.transform)), labels
+
+
+def all_batches(pixels: Sized, size: int = 500) -> list[np.ndarray]:
+    """The indices of `pixels` in batches for a forward pass: the same whoever sees which."""
+    return split_evenly(np.arange(len(pixels)), size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 
 import numpy as np
 import torch
@@ -31,11 +31,23 @@ def score_images(
     return _COMPUTED[name](network, images, transform, **parameters)
 
 
+def score_batches(pixels: Sized) -> list[np.ndarray]:
+    """The indices of `pixels` in batches small enough for a backward pass."""
+    return split_evenly(np.arange(len(pixels)), _BATCH)
+
+
 def network_scores(
-    network: Network, pixels: Pixels, device: torch.device, *, batch_size: int = _BATCH
+    network: Network,
+    pixels: Pixels,
+    device: torch.device,
+    *,
+    batches: Sequence[np.ndarray] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Scores (B,) of `pixels` by every such detector, in order, batch by batch."""
-    for batch, _ in pixels.batches(split_evenly(np.arange(len(pixels)), batch_size)):
+    """Scores (B,) of `pixels` by every such detector, in order, batch by batch.
+
+    `batches` are the indices of each; None takes all there are, as `score_batches` has them.
+    """
+    for batch, _ in pixels.batches(score_batches(pixels) if batches is None else batches):
         images = normalise(batch.to(device), pixels.transform)
         yield {
             name: score_images(name, network, images, pixels.transform)

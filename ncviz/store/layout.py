@@ -25,6 +25,7 @@ TABLES = {
 EPOCHS = "epochs"
 FEATURES = "features"
 NETWORK_SCORES = "network_scores"
+EXTRACTION = "extraction"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
 LOCK = ".lock"
@@ -78,3 +79,8 @@ def feature_file(epoch: Path, set_name: str) -> Path:
 def network_scores_file(epoch: Path, set_name: str) -> Path:
     """The scores of one set that took the network itself, such as its gradient."""
     return epoch / NETWORK_SCORES / f"{set_name}.safetensors"
+
+
+def shard_file(run: Path, epoch: int, name: str, part: int) -> Path:
+    """One part of a file of an epoch that several processes make."""
+    return run / EXTRACTION / f"{epoch:04d}" / name / f"{part:02d}.safetensors"

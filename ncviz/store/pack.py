@@ -38,7 +38,7 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
 
 def _left_out(run: Run, kept: Sequence[int], folder: str, names: list[str]) -> set[str]:
     # Compared as whole paths: a data set may be called `training`.
-    own = {run.path / layout.TRAINING}
+    own = {run.path / layout.TRAINING, run.path / layout.EXTRACTION}
     own |= {layout.epoch_folder(run.path, number) / layout.MODEL for number in run.epochs}
     # Fitted detectors serve images that the network sees: without weights there are none.
     own |= {

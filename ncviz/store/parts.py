@@ -11,6 +11,8 @@ from ncviz.arrays import ClassStatistics, Head, require_finite
 from ncviz.errors import CorruptFileError, InvalidArrayError
 from ncviz.store import files
 
+_STATISTICS = ("counts", "means", "scatter", "squares")
+
 
 def head_arrays(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
     """Weight and bias of the head of each layer, by name."""
@@ -60,7 +62,7 @@ def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> Class
     ------
     CorruptFileError : they are not in the file, do not fit each other or are not finite.
     """
-    names = [f"{layer}.{part}" for part in ("counts", "means", "scatter", "squares")]
+    names = [f"{layer}.{part}" for part in _STATISTICS]
     arrays = files.read_arrays(path, names, mend=mend)
     counts, means, packed, squares = (arrays[name] for name in names)
     found, dim = means.shape if means.ndim == 2 else (0, 0)
@@ -77,7 +79,13 @@ def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> Class
             require_finite(arrays[name], name)
     except InvalidArrayError as error:
         raise CorruptFileError(f"{path}: {error} {mend}") from error
-    return ClassStatistics(counts, means, unpack_symmetric(packed, dim), squares)
+    return as_statistics(arrays, layer)
+
+
+def as_statistics(arrays: Mapping[str, np.ndarray], layer: str) -> ClassStatistics:
+    """The class statistics of `layer` among what `statistics_arrays` made."""
+    counts, means, packed, squares = (arrays[f"{layer}.{part}"] for part in _STATISTICS)
+    return ClassStatistics(counts, means, unpack_symmetric(packed, means.shape[1]), squares)
 
 
 def require_scores(path: Path, name: str, scores: np.ndarray, *, mend: str) -> np.ndarray:

@@ -1,0 +1,263 @@
+"""The pieces of an extraction: each a file of one epoch, seen part by part and put together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+
+from ncviz import detectors
+from ncviz.arrays import ClassStatistics, require_finite
+from ncviz.caching import PROBE_SAMPLES, fit_probes, halve, stratified_sample
+from ncviz.data import ImageSet
+from ncviz.inference import (
+    Pixels,
+    all_batches,
+    forward,
+    load_network,
+    network_detectors,
+    network_scores,
+    score_batches,
+)
+from ncviz.models import Network, Wrapped
+from ncviz.store import Epoch, write
+from ncviz.store.parts import as_statistics, statistics_arrays
+from ncviz.store.shards import KINDS, Shards
+
+PARTS = 48
+"""most parts of a piece, which no number of processes changes: what they see is summed alike"""
+
+Arrays = dict[str, np.ndarray]
+Told = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece(ABC):
+    """What one epoch sees of one set.
+
+    Attributes
+    ----------
+    images : those that are seen: all of the training set, the cached ones of any other
+    layers : names of those whose features are taken
+    """
+
+    epoch: Epoch
+    images: ImageSet
+    layers: tuple[str, ...]
+
+    kind = KINDS[0]
+
+    @property
+    def name(self) -> str:
+        return self.images.full_name
+
+    @cached_property
+    def parts(self) -> list[list[np.ndarray]]:
+        """Consecutive batches of sample indices, by the part they are in."""
+        batches = self._batches()
+        count, parts = len(batches), min(len(batches), PARTS)
+        return [
+            batches[count * part // parts : count * (part + 1) // parts] for part in range(parts)
+        ]
+
+    @cached_property
+    def shards(self) -> Shards:
+        """Where processes leave the parts they have seen."""
+        count = len(self.parts)
+        sources = self._sources() | {
+            "images": _fingerprint(self.images),
+            "layers": " ".join(self.layers),
+            "code:parts": f"{count} of {len(self._batches())}",
+        }
+        return Shards(self.epoch, f"{self.kind}/{self.name}", count, sources)
+
+    def see(
+        self, chosen: Sequence[int], pixels: Pixels, device: torch.device, told: Told
+    ) -> Iterator[Arrays]:
+        """The arrays of each part in `chosen`; `told` hears of every batch of images."""
+        if not chosen:
+            return
+        network, parts = load_network(self.epoch, device), self.parts
+        for part in chosen:
+            yield self._see_part(network, parts[part], pixels, device, told)
+
+    @abstractmethod
+    def finish(self, parts: Iterable[Arrays]) -> None:
+        """Write what all parts, in their order, come to."""
+
+    @abstractmethod
+    def _see_part(
+        self,
+        network: Network | Wrapped,
+        batches: list[np.ndarray],
+        pixels: Pixels,
+        device: torch.device,
+        told: Told,
+    ) -> Arrays: ...
+
+    def _batches(self) -> list[np.ndarray]:
+        return all_batches(self.images)
+
+    def _sources(self) -> dict[str, str]:
+        return self.epoch.feature_sources(self.name)
+
+    def _features(
+        self,
+        network: Network | Wrapped,
+        batches: list[np.ndarray],
+        pixels: Pixels,
+        device: torch.device,
+        told: Told,
+    ) -> Iterator[tuple[np.ndarray, Arrays, np.ndarray]]:
+        """Indices (B,), features (B, D) by layer and labels (B,), batch by batch."""
+        seen = forward(network, pixels, device, batches=batches)
+        for indices, (outputs, labels) in zip(batches, seen, strict=True):
+            found = outputs.layers
+            features = {layer: found[layer].cpu().numpy() for layer in self.layers}
+            for layer, array in features.items():
+                require_finite(array, f"The {layer}'s features of {self.name}")
+            yield indices, features, labels.numpy()
+            told(len(labels))
+
+
+class Samples(Piece):
+    """Features of the cached samples of a set."""
+
+    def _see_part(self, network, batches, pixels, device, told) -> Arrays:
+        kept = _Rows()
+        for _, features, labels in self._features(network, batches, pixels, device, told):
+            kept.add(features, labels)
+        return kept.arrays()
+
+    def finish(self, parts: Iterable[Arrays]) -> None:
+        kept = _Rows()
+        for arrays in parts:
+            kept.add_arrays(arrays)
+        write.save_features(self.epoch, self.name, kept.halved(), self._sources())
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet(Piece):
+    """From one forward pass: statistics of all samples, features of the cached ones, probes.
+
+    `cached` are the indices of the samples whose features are kept.
+    """
+
+    cached: np.ndarray
+
+    def _see_part(self, network, batches, pixels, device, told) -> Arrays:
+        statistics: dict[str, ClassStatistics] = {}
+        chosen = {"cached": self.cached, "probed": self._probed}
+        kept = {group: _Rows() for group in chosen}
+        for indices, features, labels in self._features(network, batches, pixels, device, told):
+            for group, rows in chosen.items():
+                first, last = np.searchsorted(rows, [indices[0], indices[-1] + 1])
+                here = rows[first:last] - indices[0]
+                kept[group].add({name: a[here] for name, a in features.items()}, labels[here])
+            for layer, array in features.items():
+                empty = ClassStatistics.empty(self._classes, array.shape[1])
+                statistics.setdefault(layer, empty).update(array, labels)
+        arrays = _prefixed("statistics", statistics_arrays(statistics))
+        for group, rows in kept.items():
+            arrays |= _prefixed(group, rows.arrays())
+        return arrays
+
+    def finish(self, parts: Iterable[Arrays]) -> None:
+        statistics: dict[str, ClassStatistics] = {}
+        cached, probed = _Rows(), _Rows()
+        for arrays in parts:
+            cached.add_arrays(_group("cached", arrays))
+            probed.add_arrays(_group("probed", arrays))
+            for layer in self.layers:
+                part = as_statistics(_group("statistics", arrays), layer)
+                empty = ClassStatistics.empty(part.classes, part.dim)
+                statistics.setdefault(layer, empty).merge(part)
+        learned = probed.arrays()
+        probes = fit_probes(learned, learned.pop("labels"), self._classes)
+        write.save_probes(self.epoch, probes, self.epoch.probe_sources())
+        sources = self.epoch.feature_sources(self.name)
+        write.save_statistics(self.epoch, statistics, sources)
+        write.save_features(self.epoch, self.name, cached.halved(), sources)
+
+    @property
+    def _classes(self) -> int:
+        return len(self.epoch.run.classes)
+
+    @cached_property
+    def _probed(self) -> np.ndarray:
+        return stratified_sample(self.images.labels, PROBE_SAMPLES)
+
+    def _sources(self) -> dict[str, str]:
+        return self.epoch.probe_sources()
+
+
+class NetworkScores(Piece):
+    """Scores of the detectors that features and logits do not suffice for."""
+
+    kind = KINDS[1]
+
+    def _see_part(self, network, batches, pixels, device, told) -> Arrays:
+        rows: dict[str, list[np.ndarray]] = {}
+        for scores in network_scores(network, pixels, device, batches=batches):
+            for detector, values in scores.items():
+                require_finite(values, f"The {detector} scores of {self.name}")
+                rows.setdefault(detector, []).append(values)
+            told(len(values))
+        return {detector: np.concatenate(values) for detector, values in rows.items()}
+
+    def finish(self, parts: Iterable[Arrays]) -> None:
+        found = list(parts)
+        scores = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        write.save_network_scores(self.epoch, self.name, scores, self._sources())
+
+    def _batches(self) -> list[np.ndarray]:
+        return score_batches(self.images)
+
+    def _sources(self) -> dict[str, str]:
+        return network_scores_sources(self.epoch, self.name)
+
+
+def network_scores_sources(epoch: Epoch, name: str) -> dict[str, str]:
+    """What the scores of a set by detectors of the network have to come from."""
+    return epoch.feature_sources(name) | detectors.marks(network_detectors())
+
+
+@lru_cache(maxsize=1)
+def _fingerprint(images: ImageSet) -> str:
+    # The pieces of a set follow each other, and a large set has many keys.
+    return images.fingerprint()
+
+
+class _Rows:
+    """Features by layer, and labels, gathered batch by batch."""
+
+    def __init__(self):
+        self.gathered: dict[str, list[np.ndarray]] = {}
+
+    def add(self, features: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
+        self.add_arrays({"labels": labels.astype(np.int32), **features})
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            self.gathered.setdefault(name, []).append(array)
+
+    def arrays(self) -> Arrays:
+        """All that was added, in the order it was added in."""
+        return {name: np.concatenate(rows) for name, rows in self.gathered.items()}
+
+    def halved(self) -> Arrays:
+        """The same, features in float16 where its range is wide enough."""
+        return {name: halve(array) for name, array in self.arrays().items()}
+
+
+def _prefixed(group: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+    return {f"{group}/{name}": array for name, array in arrays.items()}
+
+
+def _group(group: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+    prefix = f"{group}/"
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
