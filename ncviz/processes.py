@@ -138,6 +138,8 @@ def leave(code: int = 0) -> None:
         sys.stderr.flush()
         os._exit(code)
     if distributed.is_initialized():
+        # Whoever left at once would cut off those who still hear the last word.
+        _say_and_hear("left", here().count)
         distributed.destroy_process_group()
 
 
@@ -181,6 +183,13 @@ def may_speak() -> bool:
         return _first_to_call(_store())
     except RuntimeError:  # the place where they meet is gone as well
         return processes.first
+
+
+def _say_and_hear(word: str, count: int) -> None:
+    """Go on once `count` processes have come here, without talking to each other."""
+    if _store().add(word, 1) == count:
+        _store().set(f"all {word}", "")
+    _store().wait([f"all {word}"], _PATIENCE)
 
 
 def _first_to_call(store: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -115,9 +115,10 @@ def train(
                 write.save_training_state(run, state)
                 write.save_history(run, history)
         accuracy = {split: history[-1][f"{split}_accuracy"] for split in ("train", "test")}
-        if not processes.first:
-            return replace(run, description={**run.description, "accuracy": accuracy})
-        return write.update_description(run, accuracy=accuracy)
+        if processes.first:
+            write.update_description(run, accuracy=accuracy)
+        processes.wait()  # for what the first writes: another script may go on from any process
+        return open_run(folder)
 
 
 def require_shares(recipe: Recipe, images: int, processes: Processes) -> None:
