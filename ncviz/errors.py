@@ -73,3 +73,11 @@ class ProcessLostError(NcvizError, RuntimeError):
 
 class BusyError(NcvizError, RuntimeError):
     """A run that another process is writing; the message says which, and on which machine."""
+
+
+class MissingPackageError(NcvizError, ImportError):
+    """An optional package that is not installed; the message says which command installs it."""
+
+
+class ClusterError(NcvizError, RuntimeError):
+    """A Dask cluster that cannot be reached, has no workers or runs another ncviz."""

@@ -1,4 +1,4 @@
-"""Evaluate runs, every metric and detector: python scripts/evaluate.py RUN... [--json]."""
+"""Evaluate runs: python scripts/evaluate.py RUN... [--jobs N | --dask ADDRESS] [--json]."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ class Options:
     """saved epochs to evaluate (default: all that were extracted)"""
     detectors: tuple[str, ...] | None = None
     """detectors to evaluate (default: all)"""
-    jobs: int = 1
-    """processes; -1 for one on each core"""
+    jobs: int | None = None
+    """processes; -1 for one on each core (default: one)"""
+    dask: str | None = None
+    """address of the scheduler of a Dask cluster whose workers compute instead"""
     intervals: bool = False
     """print the 95 % interval of each result of detection"""
     json: bool = False
@@ -48,7 +50,13 @@ def main() -> None:
         known = ", ".join(list_runs(options.checkpoints).runs) or "none"
         raise InvalidOptionError(f"Name at least one run to evaluate. There are: {known}.")
     runs = [open_run(run_folder(name, options.checkpoints)) for name in options.runs]
-    evaluate(runs, epochs=options.epochs, names=options.detectors, jobs=options.jobs)
+    evaluate(
+        runs,
+        epochs=options.epochs,
+        names=options.detectors,
+        jobs=options.jobs,
+        dask=options.dask,
+    )
     if options.json:
         print(json.dumps([as_json(run) for run in runs], allow_nan=False))
     else:

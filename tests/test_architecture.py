@@ -17,8 +17,8 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {
-    *("arrays", "definitions", "errors", "linalg", "literal", "projector", "temperature"),
-    *("threads", "xp"),
+    *("arrays", "definitions", "errors", "linalg", "literal", "optional", "projector"),
+    *("temperature", "threads", "xp"),
 }
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
@@ -32,6 +32,7 @@ ALLOWED = {
     "threads": set(),
     "xp": {"errors"},
     "linalg": {"errors", "xp"},
+    "optional": {"errors"},
     "projector": {"errors"},
     "arrays": {"errors", "threads", "xp"},
     "temperature": {"arrays", "errors"},
@@ -75,6 +76,7 @@ WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
     *("caching", "glossary", "importing", "processes", "sources", "spreadsheet"),
 }
+OPTIONAL = {"dask", "distributed", "fsspec"}
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 
 
@@ -137,6 +139,19 @@ def test_torch_is_not_imported_where_numbers_and_pages_are_made():
         if path in PAGES or part_of(path) in WITHOUT_TORCH:
             names = {name.split(".")[0] for name in imports(path, top_level=True)}
             assert not names & {"torch", "torchvision"}, path
+
+
+def test_what_is_optional_is_imported_only_when_it_is_asked_for():
+    for path in [*MODULES, *SCRIPTS, *PAGES]:
+        names = {name.split(".")[0] for name in imports(path, top_level=True)}
+        assert not names & OPTIONAL, path
+
+
+@pytest.mark.parametrize("name", sorted(ROOT.glob("requirements-[!d]*.txt")), ids=identify)
+def test_what_is_optional_is_there_for_the_tests(name):
+    wanted = [line for line in name.read_text().splitlines() if line and not line.startswith("#")]
+    assert set(wanted) <= set((ROOT / "requirements-dev.txt").read_text().splitlines())
+    assert f'{{ file = "{name.name}" }}' in (ROOT / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize(

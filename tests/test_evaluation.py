@@ -303,18 +303,12 @@ def test_chosen_detectors_join_those_that_are_there(digits_run, evaluated):
         more.epoch(6).scores("neco", "noise")
 
 
-def test_two_processes_give_what_one_gives(digits_run):
-    before = digits_run.collapse(), digits_run.detection()
-    scores = {name: digits_run.epoch(6).scores("vim", name) for name in ("test", *OOD)}
+def test_two_processes_give_what_one_gives(digits_run, files_below):
+    before = files_below(digits_run.path)
     for folder in digits_run.path.glob("epochs/*/results"):
         shutil.rmtree(folder)
-    run = again(digits_run, jobs=2)
-    # Up to rounding: two processes have a core each, and BLAS adds up by the number of its threads.
-    for table, expected in zip((run.collapse(), run.detection()), before, strict=True):
-        # Two scores that differ by rounding alone may change places.
-        pd.testing.assert_frame_equal(table, expected, rtol=1e-3)
-    for name, expected in scores.items():
-        np.testing.assert_allclose(run.epoch(6).scores("vim", name), expected, rtol=1e-9)
+    again(digits_run, jobs=2)
+    assert files_below(digits_run.path) == before
 
 
 def test_several_runs_are_evaluated_together(digits_run, evaluated):

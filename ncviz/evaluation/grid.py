@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from joblib import Parallel, delayed
+import pandas as pd
 from tqdm import tqdm
 
 from ncviz import detectors
 from ncviz.definitions import CODE
+from ncviz.detectors import Detector
 from ncviz.errors import MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
-from ncviz.evaluation.layers import Layer, network_scores, score_layer
+from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
+from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 from ncviz.store.lock import writing
@@ -27,33 +32,46 @@ def evaluate(
     *,
     epochs: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    dask: str | None = None,
     progress: bool = True,
 ) -> None:
     """Write the results of the extracted epochs of `runs`; results that are current are kept.
+
+    Each layer of an epoch is computed by itself, on one thread of BLAS: results are the same
+    wherever they were computed.
 
     Parameters
     ----------
     epochs : the epochs to evaluate; None takes all that were extracted
     names : detectors; None takes all
-    jobs : processes; -1 for one on each core
+    jobs : processes; -1 for one on each core, None for one
+    dask : address of the scheduler of a Dask cluster, whose workers compute and write instead
 
     Raises
     ------
-    NcvizError : a run without extracted epochs, an unknown epoch or detector, damaged features.
+    NcvizError : a run without extracted epochs, an unknown epoch or detector, damaged features, a
+        cluster that fails.
     """
+    places = Places(jobs, dask)
+    places.check()
     names = tuple(names or detectors.names())
     for name in names:
         detectors.info(name)
-    tasks = [(epoch.run.path, epoch.number) for run in runs for epoch in _extracted(run, epochs)]
+    chosen = [epoch for run in runs for epoch in _extracted(run, epochs)]
+    folders = list(dict.fromkeys(epoch.run.path for epoch in chosen))
     with ExitStack() as held:
-        for path in sorted({path for path, _ in tasks}):
+        for path in sorted(folders):
             held.enter_context(writing(path))
-        work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-            delayed(_evaluate_task)(path, number, names) for path, number in tasks
-        )
-        for _ in tqdm(work, total=len(tasks), unit="epoch", desc="evaluate", disable=not progress):
-            pass
+        work = [one for epoch in chosen if (one := _work(epoch, names, absolute=dask is not None))]
+        layers = sum(len(one.parts) for one in work)
+        with tqdm(
+            total=layers, unit="layer", desc="evaluate", disable=not (progress and work)
+        ) as bar:
+            seen = [path.absolute() for path in folders]
+            for left_out in spread(work, places, folders=seen, advance=bar.update):
+                for reason in left_out:
+                    warnings.warn(reason, stacklevel=2)
 
 
 def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
@@ -67,44 +85,73 @@ def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
     return chosen
 
 
-def _evaluate_task(path: Path, number: int, names: tuple[str, ...]) -> None:
-    evaluate_epoch(open_run(path).epoch(number), names)
+class _Part(NamedTuple):
+    """Results of one layer, of the epoch itself where the layer is the last, and what gave them."""
+
+    layer: str
+    tables: dict[str, pd.DataFrame]
+    scores: Scores
+    detectors: dict[str, Detector]
+    left_out: tuple[str, ...]
 
 
-def evaluate_epoch(epoch: Epoch, names: Sequence[str]) -> None:
-    """Write one epoch's metrics, scores and fitted detectors, unless they are current.
+def _work(epoch: Epoch, names: Sequence[str], *, absolute: bool) -> Work | None:
+    """What writes one epoch's metrics, scores and fitted detectors; None where they are current.
 
     Detectors that the current results have beyond `names` stay part of them.
     """
     current = epoch.current_results()
     kept = detectors.marks(detectors.names()).items() & current.items()
     wanted = _TABLES | detectors.marks(names) | dict(kept)
-    chosen = [
+    chosen = tuple(
         name for name in detectors.names() if detectors.marks([name]).items() <= wanted.items()
-    ]
+    )
     if wanted.items() <= current.items() and epoch.has_fitted(chosen):
-        return
-    layers = [Layer.read(epoch, name) for name in epoch.layers]
-    scored = {layer.name: score_layer(layer, chosen) for layer in layers}
-    scores = {name: each.scores for name, each in scored.items()}
-    last = layers[-1]
-    scores[last.name] |= network_scores(epoch, last, chosen)
-    detection, means = detection_tables(scores, epoch.run.ood_sets)
-    calibration, reliability = calibration_tables(last.test)
-    tables = {
-        "collapse": collapse_table(layers),
-        "detection": detection,
-        "means": means,
-        "calibration": calibration,
-        "reliability": reliability,
-        "temperature": temperature_table(last),
-    }
+        return None
+    # Taken before anything is computed: what is extracted again meanwhile makes results stale.
+    sources = epoch.results_inputs() | wanted
+    path = epoch.run.path.absolute() if absolute else epoch.run.path
+    parts = [partial(_evaluate_layer, path, epoch.number, each, chosen) for each in epoch.layers]
+    return Work(parts, partial(_write, path, epoch.number, chosen, sources))
+
+
+def _evaluate_layer(path: Path, number: int, name: str, chosen: Sequence[str]) -> _Part:
+    epoch = open_run(path).epoch(number)
+    layer = Layer.read(epoch, name)
+    found = score_layer(layer, chosen)
+    scores, tables = found.scores, {}
+    if name == epoch.layers[-1]:
+        scores |= network_scores(epoch, layer, chosen)
+        tables["calibration"], tables["reliability"] = calibration_tables(layer.test)
+        tables["temperature"] = temperature_table(layer)
+    tables["collapse"] = collapse_table(layer)
+    tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
+    fitted = found.detectors if epoch.has_weights else {}
+    return _Part(name, tables, scores, fitted, found.left_out)
+
+
+def _write(
+    path: Path, number: int, chosen: Sequence[str], sources: Mapping[str, str], parts: list[_Part]
+) -> tuple[str, ...]:
+    """Write the results of an epoch; returns which detectors were left out, and why."""
+    epoch = open_run(path).epoch(number)
     if epoch.has_weights:
-        write.save_detectors(epoch, {name: each.detectors for name, each in scored.items()}, chosen)
-    by_name = {
-        f"{layer}/{detector}/{epoch.full_name(name)}": values
-        for layer, by_detector in scores.items()
-        for detector, by_set in by_detector.items()
+        write.save_detectors(epoch, {part.layer: part.detectors for part in parts}, chosen)
+    tables = {
+        name: _joined([part.tables[name] for part in parts if name in part.tables])
+        for name in parts[-1].tables
+    }
+    scores = {
+        f"{part.layer}/{detector}/{epoch.full_name(name)}": values
+        for part in parts
+        for detector, by_set in part.scores.items()
         for name, values in by_set.items()
     }
-    write.save_results(epoch, tables, by_name, epoch.results_inputs() | wanted)
+    write.save_results(epoch, tables, scores, sources)
+    return tuple(reason for part in parts for reason in part.left_out)
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    # A table without rows would turn the columns of the others into objects.
+    full = [table for table in tables if len(table)]
+    return pd.concat(full, ignore_index=True) if full else tables[0]

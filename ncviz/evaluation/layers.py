@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -59,10 +58,11 @@ class Layer(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The detectors of a layer, fitted, and the scores of each set."""
+    """The detectors of a layer, fitted, the scores of each set, and why others were left out."""
 
     detectors: dict[str, Detector]
     scores: Scores
+    left_out: tuple[str, ...]
 
 
 def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
@@ -71,10 +71,11 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     A layer without a head of its own is scored by detectors that look at features alone, and by
     those that look at logits alone where the logits are its own. The energy of a linear probe
     stands beside them, at every layer that has one. A detector that its features make no sense to
-    is left out with a warning.
+    is left out.
     """
     fitted: dict[str, Detector] = {}
     scores: Scores = {}
+    left_out: list[str] = []
     head = layer.probe if layer.head is None else layer.head
     for name in names if head is not None else ():
         info = detectors.info(name)
@@ -86,12 +87,13 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
             scores[name] = {each: detector.score(samples) for each, samples in layer.sets.items()}
             fitted[name] = detector
         except InvalidArrayError as error:
-            warnings.warn(f"{name} is left out at layer {layer.name}: {error}", stacklevel=2)
+            left_out.append(f"{name} is left out at layer {layer.name}: {error}")
     if layer.probe is not None:
         scores[probe_energy.INFO.name] = {
             each: probe_energy.score(layer.probe, samples) for each, samples in layer.sets.items()
         }
-    return Scored(fitted, {name: narrow(by_set) for name, by_set in scores.items()})
+    narrowed = {name: narrow(by_set) for name, by_set in scores.items()}
+    return Scored(fitted, narrowed, tuple(left_out))
 
 
 def _held_out(layer: Layer) -> FeatureSet:

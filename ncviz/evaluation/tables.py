@@ -22,10 +22,9 @@ _DETECTION = (
 _MEANS = ("layer", "detector", "group", "sets", *INTERVAL_METRICS, *_INTERVALS)
 
 
-def collapse_table(layers: list[Layer]) -> pd.DataFrame:
-    """A row for each layer and metric, and for each OOD set where the metric is about one."""
-    rows = [row for layer in layers for row in _collapse_rows(layer)]
-    return pd.DataFrame(rows, columns=_COLLAPSE)
+def collapse_table(layer: Layer) -> pd.DataFrame:
+    """A row for each metric of a layer, and for each OOD set where the metric is about one."""
+    return pd.DataFrame(list(_collapse_rows(layer)), columns=_COLLAPSE)
 
 
 def _collapse_rows(layer: Layer) -> Iterator[dict]:
@@ -46,28 +45,27 @@ def _values(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]
 
 
 def detection_tables(
-    scores: Mapping[str, Scores], groups: Mapping[str, str]
+    layer: str, scores: Scores, groups: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How well each detector of each layer tells sets apart: set by set, and on average.
+    """How well each detector of a layer tells sets apart: set by set, and on average.
 
     Parameters
     ----------
-    scores : by layer, detector and set
+    scores : by detector and set
     groups : of each OOD set, ``"near"`` or ``"far"``
     """
     rows, means = [], []
-    for layer, by_detector in scores.items():
-        for detector, by_set in by_detector.items():
-            oods = {name: values for name, values in by_set.items() if name != "test"}
-            if not oods:
-                continue
-            where = {"layer": layer, "detector": detector}
-            resampled = bootstrap(by_set["test"], oods)
-            own = [{**where, **_row(by_set["test"], *one, resampled)} for one in oods.items()]
-            for row in own:
-                row["group"] = groups[row["set"]]
-            rows += own
-            means += [{**where, **mean} for mean in _mean_rows(own, resampled)]
+    for detector, by_set in scores.items():
+        oods = {name: values for name, values in by_set.items() if name != "test"}
+        if not oods:
+            continue
+        where = {"layer": layer, "detector": detector}
+        resampled = bootstrap(by_set["test"], oods)
+        own = [{**where, **_row(by_set["test"], *one, resampled)} for one in oods.items()]
+        for row in own:
+            row["group"] = groups[row["set"]]
+        rows += own
+        means += [{**where, **mean} for mean in _mean_rows(own, resampled)]
     return pd.DataFrame(rows, columns=_DETECTION), pd.DataFrame(means, columns=_MEANS)
 
 

@@ -2,7 +2,7 @@
 
 from ncviz.store.epoch import Epoch
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
-from ncviz.store.run import Listing, Run, list_runs, open_run, open_runs
+from ncviz.store.run import Listing, Run, list_runs, mark_of_run, open_run, open_runs
 from ncviz.store.stamp import stamp
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "checkpoints_root",
     "holds_run",
     "list_runs",
+    "mark_of_run",
     "open_run",
     "open_runs",
     "run_folder",

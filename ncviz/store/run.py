@@ -181,6 +181,17 @@ class Run:
         return f"{first}: python scripts/extract.py {self.name}"
 
 
+def mark_of_run(folder: Path) -> str | None:
+    """Tells the run in `folder` from others; None where there is none.
+
+    Raises CorruptFileError if its description is damaged.
+    """
+    if not layout.holds_run(folder):
+        return None
+    text = json.dumps(read_description(folder), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
 class Listing(NamedTuple):
     """The runs of a folder, and those that cannot be opened with the reason."""
 
