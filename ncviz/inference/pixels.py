@@ -17,7 +17,10 @@ MEMORY_LIMIT = 4 * 2**30
 
 
 class Pixels:
-    """The images of a set as the network's transform leaves them, 8 bits a channel."""
+    """The images of a set as the network's transform leaves them, 8 bits a channel.
+
+    Those that fit in memory are kept there once they were asked for.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,10 @@ class Pixels:
         self.labels = torch.from_numpy(images.labels)
         self._decoded = None
         if decoded_bytes(len(images), transform) <= memory_limit:
-            self._decoded = torch.from_numpy(decode(images, transform))
+            self._decoded = torch.empty(
+                (len(images), transform.size, transform.size, 3), dtype=torch.uint8
+            )
+            self._lacking = np.ones(len(images), bool)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,8 +46,7 @@ class Pixels:
         """Pixels (B, S, S, 3) uint8 and labels (B,) for each array of sample indices."""
         if self._decoded is not None:
             for chosen in indices:
-                rows = torch.tensor(chosen)
-                yield self._decoded[rows], self.labels[rows]
+                yield self._kept(chosen), self.labels[torch.from_numpy(chosen)]
             return
         batches = _Batches(self.images, self.transform, indices)
         loader = DataLoader(batches, batch_size=None, num_workers=self.workers)
@@ -49,6 +54,18 @@ class Pixels:
             if isinstance(pixels, NcvizError):
                 raise pixels
             yield pixels, self.labels[torch.tensor(chosen)]
+
+
+    def _kept(self, chosen: np.ndarray) -> Tensor:
+        new = chosen[self._lacking[chosen]]
+        if len(new):
+            decoded = decode(self.images, self.transform, indices=new)
+            self._decoded[torch.from_numpy(new)] = torch.from_numpy(decoded)
+            self._lacking[new] = False
+        first, last = chosen[0], chosen[-1] + 1
+        if last - first == len(chosen) and np.all(np.diff(chosen) == 1):
+            return self._decoded[first:last]  # in a row: a view
+        return self._decoded[torch.from_numpy(chosen)]
 
 
 class _Batches(Dataset):
