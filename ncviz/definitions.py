@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 RESULTS_VERSION = "1"
-"""Counted up when a metric or a detector changes its values: results of another count are stale."""
+"""Counted up when all metrics or detectors change: results of another count are stale."""
 CODE = "code:"
 """Prefix of what results come from besides files: versions and parameters."""
+METRIC = f"{CODE}metric:"
+"""Prefix of the versions of metrics."""
 PROBE_VERSION = "1"
 """Counted up when the same training features give other linear probes."""
+TABLES_VERSION = "3"
+"""Counted up when results consist of other tables or columns, or are computed in another way."""
+TRANSFER_VERSION = "1"
+"""Counted up when the same features come to other transfer errors."""
+MAPS_VERSION = 2
+"""Counted up when a map of the same features comes out otherwise."""
 
 Direction = Literal["lower", "higher", "limit", "none"]
 
@@ -37,6 +45,7 @@ class MetricInfo:
     source : paper or code that uses this definition
     caveat : what it is easily mistaken for, or where it misleads
     needs : what it is computed from, given by the table that it stands in
+    version : counted up when it comes to other values: results of another count are stale
     """
 
     name: str
@@ -50,6 +59,12 @@ class MetricInfo:
     source: str
     caveat: str = ""
     needs: str = ""
+    version: int = 1
+
+
+def marks(infos: Iterable[MetricInfo]) -> dict[str, str]:
+    """What to record beside values of these metrics; a first version leaves no mark."""
+    return {f"{METRIC}{info.name}": str(info.version) for info in infos if info.version > 1}
 
 
 def by_name(infos: Iterable[MetricInfo], *, needs: str) -> dict[str, MetricInfo]:

@@ -12,7 +12,7 @@ from ncviz.arrays import ClassStatistics, Head
 from ncviz.embedding import etf_view, pca_view
 from ncviz.errors import InvalidArrayError, MissingDataError
 from ncviz.evaluation import evaluate
-from ncviz.store import Epoch, Run, write
+from ncviz.store import Epoch, Run, marks, write
 
 OOD_SETS = {"letters": "near", "noise": "far"}
 PER_CLASS = 12
@@ -157,7 +157,13 @@ def add_maps(run: Run, *, epochs: Sequence[int] | None = None) -> None:
                 points[layer]["etf"] = etf_view(last.statistics(layer)).project(features)
             except InvalidArrayError:
                 continue  # two classes have no plane of class means
-        write.save_maps(epoch, rows, points, epoch.inputs())
+        write.save_maps(epoch, rows, points, map_sources(epoch))
+
+
+def map_sources(epoch: Epoch) -> dict[str, str]:
+    """What maps come from that are made as they are made now, on the axes of the last epoch."""
+    last = epoch.run.epoch(epoch.run.epochs[-1])
+    return epoch.inputs() | marks.of_maps({"seed": 0}, last.axes_mark)
 
 
 def mapped_sets(run: Run) -> list[str]:

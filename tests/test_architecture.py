@@ -52,7 +52,7 @@ ALLOWED = {
     "through_training": BASE,
     "transfer": BASE,
     "caching": BASE | {"transfer"},
-    "store": BASE | {"detectors", "processes"},
+    "store": BASE | {"collapse", "detectors", "metrics", "processes", "transfer"},
     "importing": BASE | {"caching", "data", "store"},
     "data": {"errors", "literal"},
     "models": {"errors", "projector"},

@@ -10,7 +10,7 @@ import pytest
 from app_elements import messages
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import add_maps, make_run
+from made_runs import add_maps, make_run, map_sources
 from streamlit.testing.v1 import AppTest
 
 from ncviz.store import open_run, write
@@ -40,7 +40,7 @@ def thinned(tmp_path_factory) -> Path:
             layer: {kind: np.ascontiguousarray(each[::3]) for kind, each in made.points.items()}
             for layer, made in maps.items()
         }
-        write.save_maps(epoch, rows, points, epoch.inputs())
+        write.save_maps(epoch, rows, points, map_sources(epoch))
     return folder
 
 

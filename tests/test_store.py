@@ -592,10 +592,23 @@ def test_a_missing_field_is_named(digits_run):
         open_run(digits_run.path)
 
 
-@pytest.mark.parametrize("number", [2, 0, "1", None])
-def test_another_format_is_refused_by_number(digits_run, number):
-    write.update_description(digits_run, format=number)
-    with pytest.raises(CorruptFileError, match=f"has format {number}; this .* reads format 1"):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (2, "has format 2, of a newer ncviz than this one, which reads format 1. Update ncviz"),
+        (10**9, "Update ncviz"),
+        (0, "has format 0, of an older ncviz.* Train or import the run again"),
+        ("1", "its format is no number"),
+        (True, "its format is no number"),
+        (1.0, "its format is no number"),
+        (None, "its format is no number"),
+    ],
+)
+def test_another_format_is_refused_by_number(digits_run, number, words):
+    files.write_json(
+        digits_run.path / layout.DESCRIPTION, {**digits_run.description, "format": number}
+    )
+    with pytest.raises(CorruptFileError, match=rf"run\.json .*{words}"):
         open_run(digits_run.path)
 
 

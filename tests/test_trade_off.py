@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from ncviz import figures
 from ncviz.correlation import correlate
 from ncviz.figures.theme import ID_STYLE
-from ncviz.store import Run, write
+from ncviz.store import Run, marks, write
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "pages/4_Trade-off.py"
@@ -36,7 +36,7 @@ def add_transfer(run: Run) -> None:
             for layer in run.layers
             for name, share in (("letters", 0.6), ("birds", 0.2))
         ]
-        write.save_transfer(run.epoch(number), pd.DataFrame(rows), {})
+        write.save_transfer(run.epoch(number), pd.DataFrame(rows), marks.of_transfer())
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from made_runs import add_maps, add_samples, make_run
 
 from ncviz import detectors
 from ncviz.evaluation import evaluate
-from ncviz.store import Run, open_run, write
+from ncviz.store import Run, marks, open_run, write
 
 CLASSES = ("cat", "dog", "fox")
 EPOCH = 4
@@ -30,14 +30,14 @@ def make_whole_run(checkpoints: Path, name: str = "whole") -> Run:
     add_samples(run)
     for set_name in ("made/test", "letters/test", "noise/test"):
         scores = {"odin": rng.normal(size=len(epoch.features(set_name)))}
-        write.save_network_scores(epoch, set_name, scores, epoch.feature_sources(set_name))
+        sources = epoch.feature_sources(set_name) | detectors.marks(["odin"])
+        write.save_network_scores(epoch, set_name, scores, sources)
     evaluate([run], progress=False)
     add_maps(run)
     table = {"layer": "encoder", "set": "letters", "probe_error": 0.25, "ncm_error": 0.5}
     counts = {"train_samples": 100, "test_samples": 50}
-    write.save_transfer(
-        epoch, pd.DataFrame([table | counts]), {"weights": epoch.weights_fingerprint}
-    )
+    sources = {"weights": epoch.weights_fingerprint} | marks.of_transfer()
+    write.save_transfer(epoch, pd.DataFrame([table | counts]), sources)
     state = write.TrainingState({"momentum": np.ones(3, "f4")}, {"epoch": EPOCH})
     write.save_training_state(run, state)
     return open_run(run.path)

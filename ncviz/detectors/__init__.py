@@ -9,7 +9,6 @@ import json
 import pkgutil
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 
@@ -45,13 +44,16 @@ def create(name: str, **parameters) -> Detector:
 
 
 def marks(chosen: Iterable[str]) -> dict[str, str]:
-    """What to record beside scores by `chosen`: those of other parameters are stale."""
-    return {f"{CODE}detector:{name}": json.dumps(_marked(name), sort_keys=True) for name in chosen}
+    """What to record beside scores by `chosen`: those of other parameters or versions are stale."""
+    return {f"{CODE}detector:{name}": _mark(create(name)) for name in chosen}
 
 
-def _marked(name: str) -> dict[str, Any]:
-    added = lookup(name).added
-    return {key: value for key, value in create(name).parameters().items() if key not in added}
+def _mark(detector: Detector) -> str:
+    # What is as it always was leaves no mark, so that results older than the marks stay current.
+    since = {"version": 1, **detector.added}
+    found = {"version": detector.version, **detector.parameters()}
+    mark = {name: value for name, value in found.items() if (name, value) not in since.items()}
+    return json.dumps(mark, sort_keys=True)
 
 
 def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:

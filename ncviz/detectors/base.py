@@ -120,8 +120,11 @@ class Detector:
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str]
-    added: ClassVar[frozenset[str]] = frozenset()
-    """Parameters that came after results were shared: at its default, one leaves no mark there."""
+    added: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that came after results were shared, each with the value that stands for what was
+    done before: at that, one leaves no mark in results."""
+    version: ClassVar[int] = 1
+    """Counted up when the same parameters come to other scores: older ones are stale then."""
 
     n_classes_: int
     n_features_: int
@@ -251,10 +254,8 @@ class Detector:
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """Parameters and their default values, from the signature."""
-        return {
-            name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()
-        }
+        """Parameters and their default values: each is keyword-only and has one."""
+        return dict(getattr(cls.__init__, "__kwdefaults__", None) or {})
 
     @classmethod
     def info(cls) -> DetectorInfo:

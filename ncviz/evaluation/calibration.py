@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -70,14 +70,14 @@ def _bins(found: Reliability, scaled: bool) -> Iterator[dict]:
             }
 
 
-def temperature_table(layer: Layer) -> pd.DataFrame:
-    """AUROC and FPR95 of the detectors that look at logits alone, from logits over temperature.
+def temperature_table(layer: Layer, names: Sequence[str]) -> pd.DataFrame:
+    """AUROC and FPR95 of those in `names` that look at logits alone, from logits over temperature.
 
     Empty where the layer has neither a head nor a probe to fit them to.
     """
     rows = []
     head = layer.probe if layer.head is None else layer.head
-    alone = [name for name in detectors.names() if detectors.info(name).needs == ("logits",)]
+    alone = [name for name in names if detectors.info(name).needs == ("logits",)]
     for name in alone if head is not None else ():
         detector = detectors.create(name).fit(layer.train, head, layer.statistics)
         for temperature in TEMPERATURES:

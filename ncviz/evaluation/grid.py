@@ -13,7 +13,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from ncviz import detectors
-from ncviz.definitions import CODE
 from ncviz.detectors import Detector
 from ncviz.errors import MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
@@ -22,9 +21,6 @@ from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 from ncviz.store.lock import writing
-
-# Counted up when results consist of other tables or columns, or are computed in another way.
-_TABLES = {f"{CODE}tables": "3"}
 
 
 def evaluate(
@@ -98,18 +94,16 @@ class _Part(NamedTuple):
 def _work(epoch: Epoch, names: Sequence[str], *, absolute: bool) -> Work | None:
     """What writes one epoch's metrics, scores and fitted detectors; None where they are current.
 
-    Detectors that the current results have beyond `names` stay part of them.
+    Detectors that the results have beyond `names` stay part of them, by what they are now, unless
+    the features are others.
     """
-    current = epoch.current_results()
-    kept = detectors.marks(detectors.names()).items() & current.items()
-    wanted = _TABLES | detectors.marks(names) | dict(kept)
-    chosen = tuple(
-        name for name in detectors.names() if detectors.marks([name]).items() <= wanted.items()
-    )
-    if wanted.items() <= current.items() and epoch.has_fitted(chosen):
+    wanted = {*names, *epoch.evaluated_detectors()}
+    chosen = tuple(name for name in detectors.names() if name in wanted)
+    marks = detectors.marks(chosen)
+    if marks.items() <= epoch.current_results().items() and epoch.has_fitted(chosen):
         return None
     # Taken before anything is computed: what is extracted again meanwhile makes results stale.
-    sources = epoch.results_inputs() | wanted
+    sources = epoch.results_inputs() | marks
     path = epoch.run.path.absolute() if absolute else epoch.run.path
     parts = [partial(_evaluate_layer, path, epoch.number, each, chosen) for each in epoch.layers]
     return Work(parts, partial(_write, path, epoch.number, chosen, sources))
@@ -123,7 +117,7 @@ def _evaluate_layer(path: Path, number: int, name: str, chosen: Sequence[str]) -
     if name == epoch.layers[-1]:
         scores |= network_scores(epoch, layer, chosen)
         tables["calibration"], tables["reliability"] = calibration_tables(layer.test)
-        tables["temperature"] = temperature_table(layer)
+        tables["temperature"] = temperature_table(layer, chosen)
     tables["collapse"] = collapse_table(layer)
     tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
     fitted = found.detectors if epoch.has_weights else {}

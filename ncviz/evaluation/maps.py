@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from tqdm import tqdm
 
@@ -11,12 +9,10 @@ from ncviz.definitions import CODE
 from ncviz.embedding import LinearView, etf_view, pca_view, umap_chain
 from ncviz.embedding.maps import MIN_DISTANCE, NEIGHBOURS
 from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
-from ncviz.store import Epoch, Run, write
+from ncviz.store import Epoch, Run, marks, write
 from ncviz.store.epoch import Maps
 from ncviz.store.lock import writes_run
 
-# Counted up when a map of the same features comes out otherwise.
-VERSION = 2
 LIMIT = 5000
 
 
@@ -51,17 +47,11 @@ def embed(
     rows = _chosen_rows(run, limit)
     options = {"seed": seed, "neighbours": neighbours, "min_distance": min_distance}
     views = {layer: _views(epochs[-1], rows, layer) for layer in run.layers}
-    settings = json.dumps({**options, "version": VERSION, "rows": len(rows)}, sort_keys=True)
-    axes = json.dumps(epochs[-1].inputs(), sort_keys=True)
+    made_by = marks.of_maps({**options, "rows": len(rows)}, epochs[-1].axes_mark)
     previous: Epoch | None = None
     mark = "none"
     for epoch in tqdm(epochs, unit="epoch", desc=f"embed {run.name}", disable=not progress):
-        made_by = {
-            f"{CODE}maps": settings,
-            f"{CODE}axes": axes,
-            f"{CODE}previous": mark,
-        }
-        sources = epoch.inputs() | made_by
+        sources = epoch.inputs() | made_by | {f"{CODE}previous": mark}
         if epoch.maps_sources() != sources:
             points = {
                 layer: _layer_maps(epoch, rows, layer, views[layer], previous, options)

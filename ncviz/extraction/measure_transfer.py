@@ -13,18 +13,17 @@ from tqdm import tqdm
 
 from ncviz import data
 from ncviz.arrays import FeatureSet
+from ncviz.definitions import CODE
 from ncviz.errors import MissingDataError
 from ncviz.extraction.extract import choose_epochs
 from ncviz.inference import Pixels, choose_device, forward, load_network, transform_of
 from ncviz.models import Network
 from ncviz.processes import join
-from ncviz.store import Epoch, Run, write
+from ncviz.store import Epoch, Run, marks, write
 from ncviz.store.lock import writes_run
 from ncviz.transfer import transfer
 
 SPLITS = ("train", "test")
-# Counted up when the same features come to another error.
-VERSION = "1"
 
 
 @writes_run
@@ -97,8 +96,8 @@ def measure_transfer(
 def _sources(epoch: Epoch, of_data: Mapping[str, str]) -> dict[str, str]:
     return {
         "weights": epoch.weights_fingerprint,
-        "code:transfer": VERSION,
-        "code:layers": " ".join(epoch.layers),
+        f"{CODE}layers": " ".join(epoch.layers),
+        **marks.of_transfer(),
         **of_data,
     }
 

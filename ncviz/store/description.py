@@ -23,11 +23,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = folder / layout.DESCRIPTION
     description = files.read_json(path, mend=_MEND)
-    if description.get("format") != FORMAT:
-        raise CorruptFileError(
-            f"{path} has format {description.get('format')}; this version of ncviz reads format "
-            f"{FORMAT}. Update ncviz, or train the run again."
-        )
+    _require_format(path, description.get("format"))
     for name, (expected, fits) in _FIELDS.items():
         if not fits(description.get(name)):
             stated = "is not" if name in description else "is missing; it must be"
@@ -39,6 +35,22 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{len(description['classes'])} classes. {_MEND}"
         )
     return description
+
+
+def _require_format(path: Path, found: Any) -> None:
+    # True is an integer to Python, and equals 1.
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise CorruptFileError(f"{path} is damaged: its format is no number. {_MEND}")
+    if found > FORMAT:
+        raise CorruptFileError(
+            f"{path} has format {found}, of a newer ncviz than this one, which reads format "
+            f"{FORMAT}. Update ncviz."
+        )
+    if found < FORMAT:
+        raise CorruptFileError(
+            f"{path} has format {found}, of an older ncviz; this one reads format {FORMAT} and "
+            f"can make no other into it. {_MEND}"
+        )
 
 
 def _is_text(value: Any) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
 from ncviz.projector import etf_size, project
-from ncviz.store import columns, files, fitted, layout, parts
+from ncviz.store import columns, files, fitted, layout, marks, parts
 from ncviz.store.provenance import RETRAIN, EpochFiles
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Epoch(EpochFiles):
                 f"{self.run.name}. {self.run.how_to_extract()}"
             )
         path = self.path / layout.PROBES
-        self._require_current(path, self._weights_source())
+        self._require_current(path, self._probe_source())
         mend = self.run.how_to_extract(path)
         return parts.read_head(path, layer, len(self.run.classes), mend=mend)
 
@@ -163,6 +163,11 @@ class Epoch(EpochFiles):
                 f"Transfer is not measured for epoch {self.number} of {self.run.name}. {mend}"
             )
         self._require_current(path, self._weights_source())
+        if not marks.is_current_transfer(files.sources_of(path, mend=mend)):
+            raise MissingDataError(
+                f"The transfer errors of epoch {self.number} of {self.run.name} come from another "
+                f"version of ncviz. {mend}"
+            )
         return files.read_table(path, columns.TRANSFER, mend=mend)
 
     def transfer_sources(self) -> dict[str, str]:
@@ -174,15 +179,22 @@ class Epoch(EpochFiles):
             return {}
 
     def network_scores(self, set_name: str) -> dict[str, np.ndarray]:
-        """Scores (N,) of a set by detectors that take the network, by name; empty where none."""
+        """Scores (N,) of a set by detectors that take the network, by name; empty where none.
+
+        Those of other parameters, or another version of a detector, count as none.
+        """
         name = self.full_name(set_name)
         path = layout.network_scores_file(self.path, name)
         if not path.exists():
             return {}
         self._require_current(path, self.feature_sources(name))
-        scores = files.read_arrays(path, mend=self.run.how_to_extract(path))
+        mend = self.run.how_to_extract(path)
+        recorded = files.sources_of(path, mend=mend)
+        stored = files.array_names(path, mend=mend)
+        names = [name for name in stored if marks.is_current(name, recorded)]
+        scores = files.read_arrays(path, names, mend=mend) if names else {}
         for detector, values in scores.items():
-            parts.require_scores(path, detector, values, mend=self.run.how_to_extract(path))
+            parts.require_scores(path, detector, values, mend=mend)
         return scores
 
     def detectors(self, layer: str = "encoder") -> tuple[str, ...]:
@@ -252,7 +264,7 @@ class Epoch(EpochFiles):
         """The samples of the ID test set and the OOD sets as points in the plane."""
         self._require_layer(layer)
         mend = f"Run: python scripts/embed.py {self.run.name}"
-        path = self._fresh(layout.MAPS, mend)
+        path = self._fresh_maps(mend)
         arrays = files.read_arrays(path, mend=mend)
         prefix = f"{layer}/"
         points = {
@@ -268,7 +280,7 @@ class Epoch(EpochFiles):
     def maps_sources(self) -> dict[str, str]:
         """What made the maps, by name; empty unless they are there and current."""
         try:
-            return files.sources_of(self._fresh(layout.MAPS, ""))
+            return files.sources_of(self._fresh_maps(""))
         except (CorruptFileError, MissingDataError):
             return {}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +13,14 @@ import numpy as np
 
 from ncviz.definitions import CODE, PROBE_VERSION, RESULTS_VERSION
 from ncviz.errors import CorruptFileError, MissingDataError
-from ncviz.store import files, fitted, layout
+from ncviz.store import files, fitted, layout, marks
 
 if TYPE_CHECKING:
     from ncviz.store.run import Run
 
 RETRAIN = "Train the run again."
 RESULTS_VERSION_SOURCE = {f"{CODE}version": RESULTS_VERSION}
+_PROBE_VERSION_SOURCE = {f"{CODE}probe": PROBE_VERSION}
 _RESULTS = (*layout.TABLES.values(), layout.SCORES)
 
 
@@ -88,7 +91,7 @@ class EpochFiles:
 
     def probe_sources(self) -> dict[str, str]:
         """Fingerprints of what the linear probes have to come from, and their version."""
-        return self.feature_sources("train") | {f"{CODE}probe": PROBE_VERSION}
+        return self.feature_sources("train") | _PROBE_VERSION_SOURCE
 
     def has_fitted(self, chosen: Sequence[str]) -> bool:
         """Whether the detectors `chosen` were kept as fitted, or have no weights to serve."""
@@ -106,6 +109,17 @@ class EpochFiles:
         agreed = found[0].items() if all(one == found[0] for one in found) else ()
         return {name: mark for name, mark in agreed if name.startswith(CODE)}
 
+    def evaluated_detectors(self) -> set[str]:
+        """Detectors of results that come from the files there are now, whatever they were then.
+
+        Those of some of the results suffice: a writer may have been killed between two of them.
+        """
+        found: set[str] = set()
+        for name in _RESULTS:
+            with suppress(CorruptFileError, MissingDataError):
+                found |= set(marks.names_of_detectors(self._recorded(name, "")))
+        return found
+
     def inputs(self) -> dict[str, str]:
         """What maps and fitted detectors have to come from: each file's fingerprint, a version."""
         names = (layout.HEAD, layout.STATISTICS, layout.PROBES)
@@ -113,10 +127,15 @@ class EpochFiles:
         paths += [layout.feature_file(self.path, name) for name in self.sets]
         return RESULTS_VERSION_SOURCE | self._fingerprints(paths)
 
+    @property
+    def axes_mark(self) -> str:
+        """What maps record of the epoch that their axes come from."""
+        return json.dumps(self.inputs(), sort_keys=True)
+
     def results_inputs(self) -> dict[str, str]:
-        """What results have to come from: the same, and the scores that took the network."""
+        """What results have to come from: the same, scores that took the network, versions."""
         paths = [layout.network_scores_file(self.path, name) for name in self.sets]
-        return self.inputs() | self._fingerprints(paths)
+        return self.inputs() | self._fingerprints(paths) | marks.of_results()
 
     def _fingerprints(self, paths: Sequence[Path]) -> dict[str, str]:
         return {
@@ -129,23 +148,70 @@ class EpochFiles:
         header = files.read_header(path, mend=self.run.how_to_extract(path))
         return header.get(files.FINGERPRINT, "")
 
-    def _fresh(self, name: str, mend: str | None = None) -> Path:
-        """Path of a result that comes from the features, statistics and head there are now."""
+    def _fresh(self, name: str) -> Path:
+        """Path of a result that comes from the features, statistics and head there are now.
+
+        And from detectors with the parameters and versions that they have now.
+        """
+        how = self._how_to_evaluate()
+        recorded = self._recorded(name, how)
+        for detector in marks.names_of_detectors(recorded):
+            if not marks.is_current(detector, recorded):
+                raise MissingDataError(
+                    f"The results of {self._where} come from other parameters or another version "
+                    f"of the detector {detector} than this ncviz has. {how}"
+                )
+        return self.path / name
+
+    def _recorded(self, name: str, mend: str) -> dict[str, str]:
+        """What a result says it comes from, which are the files and metrics there are now."""
         path = self.path / name
-        where = f"epoch {self.number} of {self.run.name}"
-        what = "maps" if name == layout.MAPS else "results"
-        how = self._how_to_evaluate() if mend is None else mend
         if not path.exists():
-            raise MissingDataError(f"There are no {what} for {where}. {how}")
+            raise MissingDataError(f"There are no results for {self._where}. {mend}")
         recorded = files.sources_of(path, mend=self._how_to_evaluate(path))
-        now = self.inputs() if name == layout.MAPS else self.results_inputs()
-        if {k: v for k, v in recorded.items() if k in now or not k.startswith(CODE)} != now:
-            raise MissingDataError(
-                f"The {what} of {where} are older than its features or this version of ncviz. {how}"
-            )
+        if marks.without_detectors(recorded) != self.results_inputs():
+            raise self._older("results", mend)
+        self._require_own_features()
+        return recorded
+
+    def _fresh_maps(self, mend: str) -> Path:
+        """Path of maps of the features there are now, on axes of the features there are now."""
+        path = self.path / layout.MAPS
+        if not path.exists():
+            raise MissingDataError(f"There are no maps for {self._where}. {mend}")
+        recorded = files.sources_of(path, mend=mend)
+        inputs = self.inputs()
+        if not (
+            {name: recorded.get(name) for name in inputs} == inputs
+            and {name for name in recorded if not name.startswith(CODE)} <= inputs.keys()
+            and marks.are_current_maps(recorded)
+            and self._has_axes(recorded)
+        ):
+            raise self._older("maps", mend)
+        self._require_own_features()
+        return path
+
+    def _has_axes(self, recorded: Mapping[str, str]) -> bool:
+        """Whether the epoch whose axes were taken has the same features still: mostly the last."""
+        epochs = (self.run.epoch(number) for number in reversed(self.run.epochs))
+        return any(epoch.axes_mark == recorded.get(marks.AXES) for epoch in epochs)
+
+    def _older(self, what: str, mend: str) -> MissingDataError:
+        return MissingDataError(
+            f"The {what} of {self._where} are older than its features or this version of ncviz. "
+            f"{mend}"
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"epoch {self.number} of {self.run.name}"
+
+    def _require_own_features(self) -> None:
         # Features of other weights have results that fit them, and still are not this epoch's.
         self._require_current(self.path / layout.STATISTICS, self._weights_source())
-        return path
+
+    def _probe_source(self) -> dict[str, str]:
+        return self._weights_source() | _PROBE_VERSION_SOURCE
 
     def _weights_source(self) -> dict[str, str]:
         return {"weights": self.weights_fingerprint} if self.has_weights else {}
