@@ -1,0 +1,174 @@
+"""Scripts that are killed at any moment: nothing half-written, and the next call ends the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+STEPS = ("train", "extract", "evaluate", "embed")
+KILLS = 50
+LEFT_OVER = re.compile(r"(^|/)(\.lock|\.[^/]+\.part)$|^\.digits\.(lock|new/.*)$")
+
+
+class Server:
+    """The process that forks those that are killed."""
+
+    def __init__(self):
+        one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(TESTS / "kill_server.py")],
+            env={**os.environ, **one_thread, "PYTHONPATH": str(TESTS.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert json.loads(self.process.stdout.readline()) == {"ready": True}
+
+    def __call__(self, step: str, folder: Path, **how) -> dict:
+        request = {"step": step, "folder": str(folder), **how}
+        self.process.stdin.write(f"{json.dumps(request)}\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A step that nobody killed: the folder before and after it, and how it went."""
+
+    before: Path
+    after: Path
+    seconds: float
+    renamed: list[tuple[str, str]]
+
+    @property
+    def known(self) -> set[tuple[str, str]]:
+        """Every file there was at any time, as (name, digest of its content)."""
+        return {*map(tuple, self.renamed), *digests(self.before).items()}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file below `folder`, hidden ones too, with a digest of its content."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server()
+    yield one
+    one.process.stdin.close()
+    assert one.process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server, tmp_path_factory) -> dict[str, Undisturbed]:
+    root = tmp_path_factory.mktemp("undisturbed")
+    before = root / "exported"
+    export(before / "exported")
+    found = {}
+    for step in ("import", *STEPS):
+        after = shutil.copytree(before, root / step)
+        done = server(step, after)
+        assert done["code"] == 0
+        found[step] = Undisturbed(before, after, done["seconds"], done["renamed"])
+        before = before if step == "import" else after
+    return found
+
+
+def export(folder: Path) -> None:
+    """Features of a network trained elsewhere, as `import` reads them."""
+    rng = np.random.default_rng(0)
+    (folder / "far").mkdir(parents=True)
+    for name in ("train", "test", "far/noise"):
+        labels = {} if "/" in name else {"labels": np.arange(40) % 4}
+        features, logits = rng.normal(size=(40, 6)), rng.normal(size=(40, 4))
+        np.savez(folder / f"{name}.npz", features=features, logits=logits, **labels)
+
+
+def assert_nothing_half_written(folder: Path, whole: Undisturbed) -> None:
+    found = digests(folder)
+    left_over = {name for name in found if LEFT_OVER.search(name)}
+    strange = {(name, mark) for name, mark in found.items() if name not in left_over} - whole.known
+    assert not strange
+
+
+def assert_the_next_call_ends_the_same(server, step: str, folder: Path, whole: Undisturbed) -> None:
+    assert server(step, folder)["code"] == 0
+    assert digests(folder) == digests(whole.after)
+
+
+def test_steps_leave_what_they_are_meant_to(undisturbed):
+    after = {step: set(digests(one.after)) for step, one in undisturbed.items()}
+    epoch = "digits/epochs/0003"
+    assert {"digits/training/state.safetensors", f"{epoch}/model.safetensors"} <= after["train"]
+    assert f"{epoch}/network_scores/noise/test.safetensors" in after["extract"]
+    assert {f"{epoch}/results/scores.safetensors", f"{epoch}/detectors.safetensors"} <= after[
+        "evaluate"
+    ]
+    assert f"{epoch}/results/maps.safetensors" in after["embed"]
+    assert not any(LEFT_OVER.search(name) for names in after.values() for name in names)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_random_moments(server, undisturbed, tmp_path, step):
+    """Up to three times one call after the other, until one may end."""
+    whole = undisturbed[step]
+    rng = random.Random(step)
+    kills = 0
+    for attempt in range(KILLS):
+        folder = shutil.copytree(whole.before, tmp_path / str(attempt))
+        for _ in range(3):
+            done = server(step, folder, seconds=rng.uniform(0, whole.seconds))
+            assert_nothing_half_written(folder, whole)
+            kills += done["killed"]
+            if not done["killed"]:
+                assert done["code"] == 0
+                break
+        assert_the_next_call_ends_the_same(server, step, folder, whole)
+        shutil.rmtree(folder)
+        if kills >= KILLS / len(STEPS):
+            return
+    raise AssertionError(f"killed {kills} times only")
+
+
+@pytest.mark.parametrize("step", [*STEPS, "import"])
+def test_killed_around_every_rename(server, undisturbed, tmp_path, step):
+    """Before one file takes its place, after the next, before the one after that, and so on."""
+    whole = undisturbed[step]
+    for number in range(1, len(whole.renamed) + 1):
+        folder = shutil.copytree(whole.before, tmp_path / str(number))
+        when = "after" if number % 2 else "before"
+        done = server(step, folder, dies={"rename": number, "when": when})
+        assert done["killed"]
+        assert_nothing_half_written(folder, whole)
+        if step == "import" and (folder / "digits").exists():
+            assert digests(folder / "digits") == digests(whole.after / "digits")
+            continue
+        assert_the_next_call_ends_the_same(server, step, folder, whole)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("step", ["train", "extract", "evaluate"])
+def test_killed_again_and_again(server, undisturbed, tmp_path, step):
+    """Each call gets further than the one before, however early the next one is killed."""
+    whole = undisturbed[step]
+    folder = shutil.copytree(whole.before, tmp_path / "run")
+    for number in (2, 1, 3, 4, 6):
+        server(step, folder, dies={"rename": number, "when": "after"})
+        assert_nothing_half_written(folder, whole)
+    assert_the_next_call_ends_the_same(server, step, folder, whole)
