@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -14,9 +15,41 @@ from threadpoolctl import ThreadpoolController
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-# What BLAS would take if nobody held it to one thread; None while nobody does. The limit is one of
-# the whole process, and so is this.
-_spare: int | None = None
+
+class _Hold:
+    """The one limit of the process, for as long as anybody asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._holders = 0
+        self._limit = None
+        self.spare = 1
+
+    def take(self) -> int:
+        """Hold BLAS to one thread; returns how many it would take."""
+        with self._lock:
+            if not self._holders:
+                controller = ThreadpoolController()
+                blas = [each for each in controller.info() if each["user_api"] == "blas"]
+                self.spare = max((each["num_threads"] for each in blas), default=cores())
+                self._limit = controller.limit(limits=1, user_api="blas")
+            self._holders += 1
+            return self.spare
+
+    def give_back(self) -> None:
+        """Let BLAS take what it took before, if nobody else holds it."""
+        with self._lock:
+            self._holders -= 1
+            if not self._holders:
+                self._limit.restore_original_limits()
+
+
+_HOLD = _Hold()
+
+
+def cores() -> int:
+    """How many cores the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -24,22 +57,14 @@ def single_products() -> Iterator[int]:
     """Hold BLAS to one thread; yields how many threads it leaves to others.
 
     A product that BLAS splits among threads is rounded in another way for each number of them. On
-    one thread it comes out the same in every process, however many share the machine.
+    one thread it comes out the same in every process, however many share the machine. The limit is
+    one of the whole process.
     """
-    global _spare
-    if _spare is not None:
-        yield _spare
-        return
-    controller = ThreadpoolController()
-    blas = [
-        library["num_threads"] for library in controller.info() if library["user_api"] == "blas"
-    ]
-    _spare = max(blas, default=os.cpu_count() or 1)
+    threads = _HOLD.take()
     try:
-        with controller.limit(limits=1, user_api="blas"):
-            yield _spare
+        yield threads
     finally:
-        _spare = None
+        _HOLD.give_back()
 
 
 def spread(work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:

@@ -157,7 +157,8 @@ class Detector:
                 f"Detector '{self.name}' learns from training samples, but the set is empty."
             )
         self.forget()  # of an earlier fit
-        self._fit(train, head, statistics)
+        with threads.single_products():  # BLAS on more of them is no faster at spectra
+            self._fit(train, head, statistics)
         self.n_classes_, self.n_features_ = head.weight.shape
         self._settle()
         return self
