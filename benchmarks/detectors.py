@@ -2,8 +2,7 @@
 
     python benchmarks/detectors.py [--train 50000] [--queries 10000] [--dim 512] [--classes 100]
 
-Prints one line a detector: how many times longer pytorch-ood takes, then the seconds of both, fit
-and score together, in one process on made-up float32 features. Take 1 thread or all:
+Everything runs in one process on the same made-up float32 arrays. Take 1 thread or all:
 OMP_NUM_THREADS=1 holds both to one core.
 """
 
@@ -11,200 +10,158 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
-import torch
-from pytorch_ood import detector as peers
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
+from bench import Row, Table, memory_of, rates, run, seconds, timed
+from loops import LOOPS
+from made import Made, make
+from peers import PEERS
+from scipy.stats import spearmanr
 
 from ncviz import detectors
-from ncviz.arrays import FeatureSet, Head
+from ncviz.arrays import ClassStatistics
+
+NEIGHBOURS = ("knn", "nnguide", "relation")
 
 
-@dataclass(frozen=True)
-class Made:
-    """Clustered features of a made-up network, as NumPy arrays and as tensors."""
-
-    head: Head
-    train: FeatureSet
-    queries: FeatureSet
-
-    @property
-    def linear(self) -> torch.nn.Linear:
-        layer = torch.nn.Linear(self.head.dim, self.head.classes)
-        weight, bias = torch.tensor(self.head.weight), torch.tensor(self.head.bias)
-        layer.load_state_dict({"weight": weight, "bias": bias})
-        return layer.requires_grad_(False)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=int, default=50_000, help="training samples")
     parser.add_argument("--queries", type=int, default=10_000, help="samples to score")
     parser.add_argument("--dim", type=int, default=512, help="features of a sample")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--spread", type=float, default=0.7, help="within a class; 0.01: collapsed")
     parser.add_argument("--detectors", nargs="+", metavar="NAME", help="by default all")
-    options = parser.parse_args()
-    made = make(options.train, options.queries, options.dim, options.classes, options.spread)
-    tiny = make(2 * options.classes, 10, options.dim, options.classes, options.spread)
-    print(f"{'detector':24}{'ratio':>8}{'ours, s':>10}{'pytorch-ood, s':>16}")
-    for name in options.detectors or detectors.names():
-        if not detectors.info(name).scores_arrays:
-            continue
-        run_ours(name, tiny)  # imports and threads are there before the clock starts
-        ours = seconds(lambda name=name: run_ours(name, made))
-        if name in PEERS:
-            theirs = seconds(lambda name=name: PEERS[name](made))
-            print(f"{name:24}{theirs / ours:8.1f}{ours:10.3f}{theirs:16.3f}", flush=True)
-        else:
-            print(f"{name:24}{'-':>8}{ours:10.3f}{'-':>16}", flush=True)
 
 
-def make(train: int, queries: int, dim: int, classes: int, spread: float) -> Made:
-    """Non-negative features around class centres, and a head of about the centres."""
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(classes, dim)).astype(np.float32)
-    head = Head(centres / np.float32(np.sqrt(dim)), np.zeros(classes, np.float32))
+def tables(given: argparse.Namespace) -> Iterator[Table]:
+    made = make(given.train, given.queries, given.dim, given.classes, given.spread)
+    tiny = make(2 * given.classes, 10, given.dim, given.classes, given.spread)
+    names = [name for name in given.detectors or detectors.names() if is_scored(name)]
+    for name in names:  # imports and threads are there before the clock starts
+        fit_and_score(name, tiny)
+    size = f"{given.train:,} x {given.dim} features, {given.queries:,} queries, C = {given.classes}"
+    alone = Table(f"Each detector alone, fit and score: {size}", theirs="pytorch-ood")
+    for name in names:
+        alone.rows.append(one(name, made))
+    yield alone
+    if given.detectors:
+        return
+    yield together(made, alone, size)
+    yield against_loops(made, size)
 
-    def draw(labels: np.ndarray) -> FeatureSet:
-        noise = rng.standard_normal((len(labels), dim), np.float32)
-        features = np.maximum(centres[labels] + np.float32(spread) * noise, 0)
-        return FeatureSet(features, head.logits(features), labels)
 
-    return Made(head, draw(np.arange(train) % classes), draw(np.arange(queries) % classes))
+def is_scored(name: str) -> bool:
+    return detectors.info(name).scores_arrays
 
 
-def run_ours(name: str, made: Made) -> np.ndarray:
+def fit_and_score(name: str, made: Made) -> np.ndarray:
     return detectors.create(name).fit(made.train, made.head).score(made.queries)
 
 
-def by_logits(peer: Callable) -> Callable[[Made], torch.Tensor]:
-    return lambda made: peer().predict_logits(torch.tensor(made.queries.logits))
+def one(name: str, made: Made) -> Row:
+    ours, scores = timed(partial(fit_and_score, name, made))
+    if name not in PEERS:
+        return Row(name, ours)
+    theirs, others = timed(partial(PEERS[name], made))
+    rank = spearmanr(scores, -others.detach().numpy()).statistic
+    same = rank > 1 - 1e-4
+    note = "" if same else f"Spearman correlation with the scores of pytorch-ood: {rank:.4f}"
+    return Row(name, ours, theirs, aim="1x", reached=theirs >= ours, note=note)
 
 
-def by_features(peer: Callable) -> Callable[[Made], torch.Tensor]:
-    def run(made: Made) -> torch.Tensor:
-        fitted = peer(made)
-        fitted.fit_features(torch.tensor(made.train.features), torch.tensor(made.train.labels))
-        return fitted.predict_features(torch.tensor(made.queries.features))
-
-    return run
-
-
-def by_maps(peer: Callable) -> Callable[[Made], torch.Tensor]:
-    """For peers that learn thresholds of the activations."""
-
-    def run(made: Made) -> torch.Tensor:
-        fitted = peer(made)
-        fitted.fit_feature_maps(torch.tensor(made.train.features), torch.tensor(made.train.labels))
-        return fitted.predict_feature_maps(torch.tensor(made.queries.features))
-
-    return run
-
-
-def by_image_maps(peer: Callable) -> Callable[[Made], torch.Tensor]:
-    """For peers that learn nothing and take activations as maps, (N, D, 1, 1)."""
-
-    def run(made: Made) -> torch.Tensor:
-        layer = made.linear
-        shaped = peer(lambda maps: layer(maps.flatten(1)))
-        return shaped.predict_feature_maps(torch.tensor(made.queries.features)[:, :, None, None])
-
-    return run
-
-
-def ash(name: str) -> Callable[[Made], torch.Tensor]:
-    variant, percentile = name.replace("_", "-"), share(name, "percentile")
-    return by_image_maps(
-        lambda head: peers.ASH(None, head=head, variant=variant, percentile=percentile)
+def together(made: Made, alone: Table, size: str) -> Table:
+    """Sets of detectors, statistics of the training set made once, against the sum of the peers."""
+    theirs = {row.what: row.theirs for row in alone.rows if row.theirs is not None}
+    others = [name for name in theirs if name not in NEIGHBOURS]
+    near = sum(theirs.get(name, 0) for name in NEIGHBOURS)
+    pairs = len(made.train) * len(made.queries) * 2 * made.head.dim
+    product = rates().bound(single=pairs)
+    table = Table(f"Sets of detectors, fit and score: {size}", theirs="pytorch-ood")
+    measured = seconds(partial(product_and_top, made))
+    ours = seconds(partial(fit_and_score_all, others, made))
+    rest = sum(theirs[name] for name in others)
+    table.rows.append(
+        Row(
+            f"the {len(others)} without neighbours",
+            ours,
+            rest,
+            aim="15x",
+            reached=rest >= 15 * ours,
+        )
     )
+    ours = seconds(partial(fit_and_score_all, NEIGHBOURS, made))
+    table.rows.append(
+        Row("KNN, NNGuide and relation in one pass", ours, near or None, bound=product)
+    )
+    table.rows.append(
+        Row(
+            "the same, against one float32 product of torch and its top 50",
+            ours,
+            measured,
+            bound=product,
+            aim="0.67x",
+            reached=ours <= 1.5 * measured,
+        )
+    )
+    common = list(theirs)
+    ours = seconds(partial(fit_and_score_all, common, made))
+    whole = sum(theirs.values())
+    table.rows.append(
+        Row(f"all {len(common)} that both have", ours, whole, aim="5x", reached=whole >= 5 * ours)
+    )
+    everything = [name for name in detectors.names() if is_scored(name)]
+    table.rows.append(
+        Row(f"all {len(everything)} of ours", seconds(partial(fit_and_score_all, everything, made)))
+    )
+    held = memory_of(partial(fit_and_score_all, everything, made))
+    table.rows.append(
+        Row(
+            "their peak memory beyond the input, in GB",
+            held / 1e9,
+            made.bytes / 1e9,
+            aim="at most twice the input in all",
+            reached=held <= made.bytes,
+            note="`theirs` is the size of the input",
+        )
+    )
+    return table
 
 
-def dice(made: Made) -> peers.DICE:
-    weight, bias = torch.tensor(made.head.weight), torch.tensor(made.head.bias)
-    return peers.DICE(None, w=weight, b=bias, p=share("dice", "percentile"))
+def fit_and_score_all(names: list[str], made: Made) -> dict[str, np.ndarray]:
+    statistics = ClassStatistics.of(made.train.features, made.train.labels, made.head.classes)
+    fitted = {name: detectors.create(name).fit(made.train, made.head, statistics) for name in names}
+    return detectors.score_all(fitted, made.queries)
 
 
-def vra(made: Made) -> peers.VRA:
-    low, high = share("vra", "lower_percentile"), share("vra", "upper_percentile")
-    return peers.VRA(None, made.linear, lower_percentile=low, upper_percentile=high)
+def product_and_top(made: Made) -> None:
+    """One product of all queries with all training samples, and the 50 largest of each row."""
+    import torch
+
+    queries, bank = torch.from_numpy(made.queries.features), torch.from_numpy(made.train.features)
+    (queries @ bank.T).topk(50, dim=1)
 
 
-def kl_matching(made: Made) -> torch.Tensor:
-    fitted = peers.KLMatching(None).fit_logits(torch.tensor(made.train.logits))
-    return fitted.predict_logits(torch.tensor(made.queries.logits))
-
-
-def temperature_scaling(made: Made) -> torch.Tensor:
-    fitted = peers.TemperatureScaling(None)
-    fitted.fit_logits(torch.tensor(made.train.logits), torch.tensor(made.train.labels))
-    return fitted.predict_logits(torch.tensor(made.queries.logits))
-
-
-def lts(made: Made) -> torch.Tensor:
-    fitted = peers.LTS(None, head=made.linear, p=detectors.info("lts").defaults["share"])
-    return fitted.predict_features(torch.tensor(made.queries.features))
-
-
-def gradnorm(made: Made) -> torch.Tensor:
-    fitted = peers.GradNorm(made.linear, param_filter=lambda name: name == "weight")
-    return fitted.predict(torch.tensor(made.queries.features))
-
-
-def share(name: str, parameter: str) -> float:
-    """A percentile as the fraction that pytorch-ood takes."""
-    return detectors.info(name).defaults[parameter] / 100
-
-
-def vim(made: Made) -> peers.ViM:
-    weight, bias = torch.tensor(made.head.weight), torch.tensor(made.head.bias)
-    return peers.ViM(None, d=made.head.dim // 2, w=weight, b=bias)
-
-
-PEERS = {
-    "msp": by_logits(lambda: peers.MaxSoftmax(None)),
-    "max_logit": by_logits(lambda: peers.MaxLogit(None)),
-    "energy": by_logits(lambda: peers.EnergyBased(None)),
-    "entropy": by_logits(lambda: peers.Entropy(None)),
-    "gen": by_logits(lambda: peers.GEN(None, gamma=0.1)),
-    "kl_matching": kl_matching,
-    "temperature_scaling": temperature_scaling,
-    "react": by_maps(
-        lambda made: peers.ReAct(None, head=made.linear, percentile=share("react", "percentile"))
-    ),
-    "vra": by_maps(vra),
-    "ash_p": ash("ash_p"),
-    "ash_b": ash("ash_b"),
-    "ash_s": ash("ash_s"),
-    "scale": by_image_maps(
-        lambda head: peers.SCALE(None, head=head, percentile=share("scale", "percentile"))
-    ),
-    "lts": lts,
-    "dice": by_features(dice),
-    "gradnorm": gradnorm,
-    "mahalanobis": by_features(lambda made: peers.Mahalanobis(None)),
-    "relative_mahalanobis": by_features(lambda made: peers.RMD(None)),
-    "vim": by_features(vim),
-    "pnml": by_features(lambda made: peers.PNML(None, head=made.linear)),
-    "she": by_features(lambda made: peers.SHE(None, head=made.linear)),
-    "fdbd": by_features(lambda made: peers.fDBD(None, head=made.linear)),
-    "nci": by_features(lambda made: peers.NCI(None, head=made.linear, alpha=1e-4)),
-    "knn": by_features(lambda made: peers.KNN(None, k=50)),
-    "nnguide": by_features(lambda made: peers.NNGuide(None, head=made.linear, k=100)),
-}
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def against_loops(made: Made, size: str) -> Table:
+    """Per-sample loops as published code has them, timed on some samples."""
+    table = Table(f"Scoring alone, against loops over samples: {size}", theirs="loop")
+    for name, (prepare, count) in LOOPS.items():
+        detector = detectors.create(name).fit(made.train, made.head)
+        ours = seconds(partial(detector.score, made.queries))
+        loop: Callable = prepare(made)
+        part = made.queries[:count]
+        theirs, scores = timed(partial(loop, part), best_of=1)
+        theirs *= len(made.queries) / len(part)
+        rank = spearmanr(scores, detector.score(part)).statistic
+        note = f"the loop was timed on {count} samples; Spearman correlation of both {rank:.4f}"
+        table.rows.append(
+            Row(name, ours, theirs, aim="50x", reached=theirs >= 50 * ours, note=note)
+        )
+    return table
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")
+    sys.exit(run(tables, __doc__, options))

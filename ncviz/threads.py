@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,18 +24,27 @@ class _Hold:
         self._lock = Lock()
         self._holders = 0
         self._limit = None
+        self._controller, self._modules = None, 0
         self.spare = 1
 
     def take(self) -> int:
         """Hold BLAS to one thread; returns how many it would take."""
         with self._lock:
             if not self._holders:
-                controller = ThreadpoolController()
-                blas = [each for each in controller.info() if each["user_api"] == "blas"]
-                self.spare = max((each["num_threads"] for each in blas), default=cores())
+                controller = self._known_libraries()
+                blas = [each.num_threads for each in controller.lib_controllers]
+                self.spare = max(blas, default=cores())
                 self._limit = controller.limit(limits=1, user_api="blas")
             self._holders += 1
             return self.spare
+
+    def _known_libraries(self) -> ThreadpoolController:
+        # Looking through all libraries of the process takes longer than scoring a few samples, and
+        # only an import can have brought in another.
+        if len(sys.modules) != self._modules:
+            self._controller = ThreadpoolController().select(user_api="blas")
+            self._modules = len(sys.modules)
+        return self._controller
 
     def give_back(self) -> None:
         """Let BLAS take what it took before, if nobody else holds it."""

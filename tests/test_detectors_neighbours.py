@@ -276,3 +276,27 @@ def test_a_part_of_the_training_set_takes_the_same_share_of_neighbours():
     given = detectors.create("knn", k=7).fit(case.train, case.head, everything)
     assert given.neighbours_ == 7
     np.testing.assert_array_equal(part.score(case.oods), case.fit("knn", k=1).score(case.oods))
+
+
+def test_detectors_that_share_their_training_samples_score_as_alone(case):
+    fitted = {name: case.fit(name) for name in ("msp", *NAMES)}
+    passes = []
+    for name in NAMES:
+        own = fitted[name]._cosines
+        fitted[name]._cosines = lambda *args, own=own: passes.append(1) or own(*args)
+    found = detectors.score_all(fitted, case.oods)
+    assert list(found) == list(fitted)
+    assert len(passes) == 1
+    for name, scores in found.items():
+        np.testing.assert_array_equal(scores, case.fit(name).score(case.oods))
+
+
+def test_detectors_of_other_training_samples_do_not_share_a_pass(case):
+    half = case.train[: len(case.train) // 2]
+    fitted = {
+        "knn": case.fit("knn"),
+        "nnguide": detectors.create("nnguide").fit(half, case.head),
+    }
+    found = detectors.score_all(fitted, case.oods)
+    for name, detector in fitted.items():
+        np.testing.assert_array_equal(found[name], detector.score(case.oods))

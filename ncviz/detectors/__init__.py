@@ -12,14 +12,17 @@ from importlib import import_module
 
 import numpy as np
 
+from ncviz.arrays import FeatureSet
 from ncviz.definitions import CODE
+from ncviz.detectors._banked import Banked, score_together
 from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
+from ncviz.xp import Array
 
 for _module in pkgutil.iter_modules(__path__):
     if not _module.name.startswith("_"):
         import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Detector", "DetectorInfo", "create", "info", "marks", "names", "restore"]
+__all__ = ["Detector", "DetectorInfo", "create", "info", "marks", "names", "restore", "score_all"]
 
 
 def names() -> tuple[str, ...]:
@@ -41,6 +44,26 @@ def create(name: str, **parameters) -> Detector:
     InvalidOptionError : a parameter that it does not have, or a value outside its range
     """
     return lookup(name).create(**parameters)
+
+
+def score_all(fitted: Mapping[str, Detector], samples: FeatureSet) -> dict[str, Array]:
+    """Scores (N,) of samples by each of the fitted detectors, by name.
+
+    Detectors that compare with the same training samples do so together: most of what each takes
+    is the cosines, which are the same for all.
+    """
+    sharing: dict[int, list[str]] = {}
+    for name, detector in fitted.items():
+        if isinstance(detector, Banked):
+            sharing.setdefault(id(detector.bank_), []).append(name)
+    scores = {}
+    for together in sharing.values():
+        found = score_together([fitted[name] for name in together], samples)
+        scores |= dict(zip(together, found, strict=True))
+    return {
+        name: scores[name] if name in scores else detector.score(samples)
+        for name, detector in fitted.items()
+    }
 
 
 def marks(chosen: Iterable[str]) -> dict[str, str]:
