@@ -34,6 +34,8 @@ class Options:
     """processes; -1 for one on each core (default: one)"""
     dask: str | None = None
     """address of the scheduler of a Dask cluster whose workers compute instead"""
+    device: str | None = None
+    """compute with torch on this device, such as cuda (default: with NumPy)"""
     intervals: bool = False
     """print the 95 % interval of each result of detection"""
     json: bool = False
@@ -56,6 +58,7 @@ def main() -> None:
         names=options.detectors,
         jobs=options.jobs,
         dask=options.dask,
+        device=options.device,
     )
     if options.json:
         print(json.dumps([as_json(run) for run in runs], allow_nan=False))

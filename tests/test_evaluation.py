@@ -13,7 +13,12 @@ from made_runs import make_run
 from scipy.special import logsumexp, softmax
 
 from ncviz import collapse, detectors
-from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
+from ncviz.errors import (
+    CorruptFileError,
+    InvalidOptionError,
+    MissingDataError,
+    UnknownNameError,
+)
 from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
 from ncviz.evaluation.layers import narrow
 from ncviz.metrics import bootstrap, detection_metrics
@@ -309,6 +314,26 @@ def test_two_processes_give_what_one_gives(digits_run, files_below):
         shutil.rmtree(folder)
     again(digits_run, jobs=2)
     assert files_below(digits_run.path) == before
+
+
+def test_tensors_give_what_numpy_gives(digits_run):
+    epoch = digits_run.epoch(6)
+    arrays = {name: getattr(epoch, name)() for name in ("collapse", "detection", "calibration")}
+    scores = epoch.layer_scores("encoder")
+    shutil.rmtree(epoch.path / "results")
+    evaluate([digits_run], epochs=[6], device="cpu", progress=False)
+    for name, expected in arrays.items():
+        pd.testing.assert_frame_equal(getattr(epoch, name)(), expected, rtol=1e-3, atol=1e-5)
+    for detector, by_set in epoch.layer_scores("encoder").items():
+        for set_name, found in by_set.items():
+            np.testing.assert_allclose(found, scores[detector][set_name], rtol=1e-4, atol=1e-5)
+    assert epoch.detector("knn").score(epoch.features("noise")).dtype == np.float64
+
+
+def test_an_unknown_device_is_named_before_anything_is_computed(digits_run, evaluated):
+    with pytest.raises(InvalidOptionError, match=r"Unknown device 'gpu'"):
+        evaluate([digits_run], device="gpu", progress=False)
+    assert evaluated == []
 
 
 def test_several_runs_are_evaluated_together(digits_run, evaluated):

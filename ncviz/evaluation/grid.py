@@ -21,6 +21,7 @@ from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables
 from ncviz.store import Epoch, Run, open_run, write
 from ncviz.store.lock import writing
+from ncviz.xp import Array
 
 
 def evaluate(
@@ -30,6 +31,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     jobs: int | None = None,
     dask: str | None = None,
+    device: str | None = None,
     progress: bool = True,
 ) -> None:
     """Write the results of the extracted epochs of `runs`; results that are current are kept.
@@ -43,6 +45,8 @@ def evaluate(
     names : detectors; None takes all
     jobs : processes; -1 for one on each core, None for one
     dask : address of the scheduler of a Dask cluster, whose workers compute and write instead
+    device : of torch, which computes instead of NumPy, such as ``"cuda"``; the same but for
+        rounding
 
     Raises
     ------
@@ -54,12 +58,15 @@ def evaluate(
     names = tuple(names or detectors.names())
     for name in names:
         detectors.info(name)
+    if device is not None and dask is None:
+        _example(device)  # which says what is wrong with it before anything is computed
     chosen = [epoch for run in runs for epoch in _extracted(run, epochs)]
     folders = list(dict.fromkeys(epoch.run.path for epoch in chosen))
     with ExitStack() as held:
         for path in sorted(folders):
             held.enter_context(writing(path))
-        work = [one for epoch in chosen if (one := _work(epoch, names, absolute=dask is not None))]
+        made = (_work(epoch, names, device, absolute=dask is not None) for epoch in chosen)
+        work = [one for one in made if one]
         layers = sum(len(one.parts) for one in work)
         with tqdm(
             total=layers, unit="layer", desc="evaluate", disable=not (progress and work)
@@ -91,7 +98,7 @@ class _Part(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def _work(epoch: Epoch, names: Sequence[str], *, absolute: bool) -> Work | None:
+def _work(epoch: Epoch, names: Sequence[str], device: str | None, *, absolute: bool) -> Work | None:
     """What writes one epoch's metrics, scores and fitted detectors; None where they are current.
 
     Detectors that the results have beyond `names` stay part of them, by what they are now, unless
@@ -105,20 +112,34 @@ def _work(epoch: Epoch, names: Sequence[str], *, absolute: bool) -> Work | None:
     # Taken before anything is computed: what is extracted again meanwhile makes results stale.
     sources = epoch.results_inputs() | marks
     path = epoch.run.path.absolute() if absolute else epoch.run.path
-    parts = [partial(_evaluate_layer, path, epoch.number, each, chosen) for each in epoch.layers]
+    parts = [
+        partial(_evaluate_layer, path, epoch.number, each, chosen, device) for each in epoch.layers
+    ]
     return Work(parts, partial(_write, path, epoch.number, chosen, sources))
 
 
-def _evaluate_layer(path: Path, number: int, name: str, chosen: Sequence[str]) -> _Part:
+def _example(device: str) -> Array:
+    """A tensor on a device of torch, which is loaded where somebody asks for it."""
+    import torch
+
+    from ncviz.inference import choose_device
+
+    return torch.empty(0, device=choose_device(device))
+
+
+def _evaluate_layer(
+    path: Path, number: int, name: str, chosen: Sequence[str], device: str | None
+) -> _Part:
     epoch = open_run(path).epoch(number)
     layer = Layer.read(epoch, name)
-    found = score_layer(layer, chosen)
+    moved = layer if device is None else layer.like(_example(device))
+    found = score_layer(moved, chosen)
     scores, tables = found.scores, {}
     if name == epoch.layers[-1]:
         scores |= network_scores(epoch, layer, chosen)
         tables["calibration"], tables["reliability"] = calibration_tables(layer.test)
         tables["temperature"] = temperature_table(layer, chosen)
-    tables["collapse"] = collapse_table(layer)
+    tables["collapse"] = collapse_table(moved)
     tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
     fitted = found.detectors if epoch.has_weights else {}
     return _Part(name, tables, scores, fitted, found.left_out)

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ncviz import detectors
+from ncviz import detectors, xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import InvalidArrayError
 from ncviz.store import Epoch
 from ncviz.thresholds import calibration_half
+from ncviz.xp import Array
 
 _MERGED = 0.01
 
@@ -51,6 +52,21 @@ class Layer(NamedTuple):
             ood={ood: epoch.features(ood, name) for ood in extracted},
         )
 
+    def like(self, example: Array) -> Layer:
+        """The same layer in the library and on the device of `example`."""
+
+        def move(each):
+            return None if each is None else each.like(example)
+
+        return self._replace(
+            statistics=move(self.statistics),
+            head=move(self.head),
+            probe=move(self.probe),
+            train=move(self.train),
+            test=move(self.test),
+            ood={name: move(samples) for name, samples in self.ood.items()},
+        )
+
     @property
     def sets(self) -> dict[str, FeatureSet]:
         """The samples that are scored, by name of their set."""
@@ -71,10 +87,9 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     A layer without a head of its own is scored by detectors that look at features alone, and by
     those that look at logits alone where the logits are its own. The energy of a linear probe
     stands beside them, at every layer that has one. A detector that its features make no sense to
-    is left out.
+    is left out. Scores and fitted detectors are NumPy arrays, whatever the layer's are.
     """
     fitted: dict[str, Detector] = {}
-    scores: Scores = {}
     left_out: list[str] = []
     head = layer.probe if layer.head is None else layer.head
     for name in names if head is not None else ():
@@ -83,24 +98,29 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
             continue
         try:
             train = _held_out(layer) if info.learns_held_out else layer.train
-            detector = detectors.create(name).fit(train, head, layer.statistics)
-            scores[name] = {each: detector.score(samples) for each, samples in layer.sets.items()}
-            fitted[name] = detector
+            fitted[name] = detectors.create(name).fit(train, head, layer.statistics)
         except InvalidArrayError as error:
             left_out.append(f"{name} is left out at layer {layer.name}: {error}")
+    scores: Scores = {name: {} for name in fitted}
+    for each, samples in layer.sets.items():
+        for name, values in detectors.score_all(fitted, samples).items():
+            scores[name][each] = xp.to_numpy(values)
     if layer.probe is not None:
         scores[probe_energy.INFO.name] = {
-            each: probe_energy.score(layer.probe, samples) for each, samples in layer.sets.items()
+            each: xp.to_numpy(probe_energy.score(layer.probe, samples))
+            for each, samples in layer.sets.items()
         }
     narrowed = {name: narrow(by_set) for name, by_set in scores.items()}
-    return Scored(fitted, narrowed, tuple(left_out))
+    held = {name: detector.like(np.empty(0)) for name, detector in fitted.items()}
+    return Scored(held, narrowed, tuple(left_out))
 
 
 def _held_out(layer: Layer) -> FeatureSet:
     """The half of the ID test set that serves calibration."""
     if layer.test.labels is None:
         raise InvalidArrayError("It learns from held-out samples, but the test set has no labels.")
-    return layer.test[calibration_half(layer.test.labels)]
+    chosen = calibration_half(xp.to_numpy(layer.test.labels))
+    return layer.test[xp.like(chosen, layer.test.labels)]
 
 
 def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:

@@ -55,7 +55,6 @@ class Pixels:
                 raise pixels
             yield pixels, self.labels[torch.tensor(chosen)]
 
-
     def _kept(self, chosen: np.ndarray) -> Tensor:
         new = chosen[self._lacking[chosen]]
         if len(new):
