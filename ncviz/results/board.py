@@ -156,16 +156,16 @@ def band_panel(
     count : number of sets in the group
     """
     title = f"{group} OOD" + (f", mean over {count} sets" if count > 1 else "")
-    return BandPanel(title, tuple(_band(found, name, chosen) for name in names))
-
-
-def _band(found: pd.DataFrame, name: str, chosen: Sequence[str]) -> Band:
-    line = found.loc[[name]] if name in found.index.get_level_values(0) else found.iloc[:0]
-    line = line.sort_index()
-    style = _style(chosen.index(name)) if name in chosen else None
-    epochs = line.index.get_level_values("epoch").to_numpy()
-    ends = (line[part].to_numpy() for part in ("value", "low", "high"))
-    return Band(detectors.label(name), epochs, *ends, style)
+    found = found.sort_index()
+    rows = found.groupby(level="detector").indices
+    columns = [found.index.get_level_values("epoch").to_numpy()]
+    columns += [found[part].to_numpy() for part in ("value", *ENDS)]
+    bands = []
+    for name in names:
+        line = (column[rows.get(name, [])] for column in columns)
+        style = _style(chosen.index(name)) if name in chosen else None
+        bands.append(Band(detectors.label(name), *line, style))
+    return BandPanel(title, tuple(bands))
 
 
 def families(board: Board, near: int, far: int) -> list[Family]:

@@ -35,7 +35,7 @@ _stamps = threading.local()
 
 def look_again() -> None:
     """Forget which files were seen: each drawing of a page looks once, in a thread of its own."""
-    _stamps.seen = {}
+    _stamps.seen, _stamps.loaded = {}, {}
 
 
 def stamp(folder: Path) -> str:
@@ -67,13 +67,18 @@ def _keep(_load: Callable, _run: Run, what: str, path: str, mark: str, arguments
 def kept(load: Callable, *, keep: Callable = _keep) -> Callable:
     """Keep what `load(run, *arguments)` returns for as long as the run's files stay the same.
 
+    A drawing that asks again gets it without asking the cache, which takes a while to find it.
     `keep` is the cache; what has very many arguments takes one of its own.
     """
 
     @wraps(load)
     def cached(run: Run, *arguments):
-        what = f"{load.__module__}.{load.__qualname__}"
-        return hand_out(keep(load, run, what, str(run.path), state(run), arguments))
+        place = (load, run.path, run.known, arguments)
+        loaded = _stamps.__dict__.get("loaded", {})
+        if place not in loaded:
+            what = f"{load.__module__}.{load.__qualname__}"
+            loaded[place] = keep(load, run, what, str(run.path), state(run), arguments)
+        return hand_out(loaded[place])
 
     return cached
 
