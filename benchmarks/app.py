@@ -14,15 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -33,6 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.serving import running_app  # noqa: E402
 from ncviz.ui import navigation  # noqa: E402
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -143,7 +139,7 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for row in first_visits(browser, options.run, options.starts):
             note(row)
-        with running_app() as address:
+        with running_app() as (address, _):
             reader = Reader(browser)
             for row in openings(reader, address, options.run, options.steps):
                 note(row)
@@ -161,7 +157,7 @@ def first_visits(browser: Browser, run: str, count: int) -> Iterator[Row]:
     visits, starts, sent = [], [], []
     for _ in range(count):
         began = time.perf_counter()
-        with running_app() as address:
+        with running_app() as (address, _):
             reader = Reader(browser)
             opened = time.perf_counter()
             reader.tab.goto(f"{address}/?run={quote(run)}")
@@ -264,36 +260,6 @@ def _circle(tab: Page, box: dict, shift: float) -> None:
 def _path(page: navigation.Page) -> str:
     """Where the app serves a page: its file's name without number and ending."""
     return "" if page is navigation.OVERVIEW else Path(page.path).stem.partition("_")[2]
-
-
-@contextmanager
-def running_app() -> Iterator[str]:
-    """A server of the app; its address."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, **quiet)
-    try:
-        yield wait_for(f"http://localhost:{port}", server.poll)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(address: str, ended: Callable[[], int | None]) -> str:
-    """`address`, once the app answers there."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and ended() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                return address
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the app did not start")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.NewSession_pb2 import Config
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 _LARGEST = 1 << 28
@@ -77,6 +78,7 @@ class Reader:
         self.page = ""
         self.query = ""
         self.drawing = Drawing()
+        self.config = Config()
 
     async def __aenter__(self) -> Reader:
         self.token = await asyncio.to_thread(_token, self.address)
@@ -199,6 +201,7 @@ class Reader:
             if kind == "new_session":
                 self.session = message.new_session.initialize.session_id or self.session
                 self.page = message.new_session.page_script_hash
+                self.config = message.new_session.config
                 drawing.runs += 1
                 drawing.elements = {}
             elif kind == "navigation":

@@ -19,16 +19,10 @@ import json
 import os
 import random
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.reader import Drawing, Reader  # noqa: E402
+from benchmarks.serving import running_app  # noqa: E402
 from ncviz.store import checkpoints_root, open_runs  # noqa: E402
 
 PAGES = ("", "Neural_collapse", "OOD_scores", "Embeddings", "Trade-off", "Leaderboard", "Compare")
@@ -85,37 +80,6 @@ class Seen:
         self.failures.update(drawing.failures)
         self.drawn_anew += drawing.runs > 1
         self.sent += drawing.size
-
-
-@contextmanager
-def server(checkpoints: Path, log: Path) -> Iterator[tuple[str, int]]:
-    """A fresh server: its address and process number; what it says goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(checkpoints.resolve())}
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            [*command, "--server.port", str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        address = f"http://localhost:{port}"
-        give_up = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < give_up:
-            try:
-                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        yield address, process.pid
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def resident(pid: int) -> float:
@@ -262,7 +226,7 @@ def measure(options, checkpoints: Path) -> tuple[Seen, list[str]]:
     options.weighted = [(name, n) for name, run in runs.items() for n in run.weighted_epochs]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with server(checkpoints, log) as (address, pid):
+        with running_app(checkpoints, log=log) as (address, pid):
             seen = asyncio.run(crowd(address, pid, options, checkpoints))
         return seen, exceptions(log)
 

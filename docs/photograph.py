@@ -24,7 +24,8 @@ from sklearn.datasets import load_digits
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from app import DRAWN, FLAGS, running_app  # noqa: E402
+from app import DRAWN, FLAGS  # noqa: E402
+from benchmarks.serving import running_app  # noqa: E402
 
 THEMES = ("light", "dark")
 VIEWPORT = {"width": 1280, "height": 960}
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}")
     options = parser.parse_args()
     names = options.names or list(PICTURES)
-    with running_app() as address, sync_playwright() as driver:
+    with running_app() as (address, _), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for name in names:
             for theme in THEMES:

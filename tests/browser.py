@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -49,42 +40,6 @@ CHARTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
   plot => JSON.stringify([plot.layout.title, plot.layout.shapes, plot.data.map(
     trace => [trace.name, trace.x, trace.y, trace.z].map(
       values => ArrayBuffer.isView(values) ? [...values] : values))]))"""
-
-
-@contextmanager
-def running_app(checkpoints: Path) -> Iterator[str]:
-    """A fresh server; its address."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true"]  # no window on a developer's screen
-    environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(checkpoints)}
-    server = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://localhost:{port}"
-    try:
-        _wait_until_healthy(address, server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_until_healthy(address: str, server: subprocess.Popen) -> None:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError("the app did not start")
 
 
 def note_complaint(message, complaints: list[str]) -> None:

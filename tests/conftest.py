@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS, MARKUP, ROOT, TIMEOUT, VIEWPORT, note_complaint, running_app
+from browser import CHROMIUM, FLAGS, MARKUP, ROOT, TIMEOUT, VIEWPORT, note_complaint
 from PIL import Image
+
+from benchmarks.serving import running_app
 
 # Spinning threads of one test starve the browser or the worker processes of another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -161,15 +163,15 @@ def checkpoints(digits_checkpoints, tmp_path_factory) -> Path:
 @pytest.fixture
 def fresh_app(checkpoints) -> Iterator[str]:
     """The address of a server that nobody has visited."""
-    with running_app(checkpoints) as address:
-        yield address
+    with running_app(checkpoints) as app:
+        yield app.address
 
 
 @pytest.fixture(scope="session")
 def app(checkpoints) -> Iterator[str]:
     """The address of a server that all browser tests share."""
-    with running_app(checkpoints) as address:
-        yield address
+    with running_app(checkpoints) as app:
+        yield app.address
 
 
 @pytest.fixture(scope="module")

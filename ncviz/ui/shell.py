@@ -11,11 +11,13 @@ import streamlit as st
 
 from ncviz.errors import NcvizError
 from ncviz.store import Run, checkpoints_root
-from ncviz.ui import brand, components, controls, loaders, selection
+from ncviz.ui import brand, components, controls, loaders, selection, server
 from ncviz.ui.navigation import PAGES, Page
 from ncviz.ui.player import page_ends
 from ncviz.ui.terms import terms
 from ncviz.ui.view import View
+
+server.keep_to_itself()
 
 _log = logging.getLogger(__name__)
 _DRAWN_ANEW = "_drawn_anew"
