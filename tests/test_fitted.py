@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +177,12 @@ def test_a_detector_of_sums_needs_no_samples(digits_run):
     epoch = digits_run.epoch(6)
     nothing = FeatureSet(np.empty((0, 64)), np.empty((0, 8)))
     assert epoch.detector("mahalanobis").score(nothing).shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["cifar100-resnet18", "cifar100-resnet18-controlled", "digits"])
+def test_what_the_shipped_detectors_learned_is_read(name):
+    epoch = open_run(Path(__file__).resolve().parents[1] / "checkpoints" / name).epoch(60)
+    layer = epoch.layers[-1]
+    others = {"odin", "energy_probe"}  # nothing is fitted of them
+    for detector in set(epoch.judges(layer)) - others:
+        assert epoch.detector(detector, layer).n_features_

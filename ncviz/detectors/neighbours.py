@@ -113,7 +113,7 @@ class _Guide(_Nearest):
 
     def __init__(self, nnguide: NNGuide, unit: Array, dtype: Any, own: Array):
         scale = float(abs(nnguide.energies_).max())
-        super().__init__(nnguide, unit, dtype, min(nnguide.k, len(nnguide.bank_)), scale)
+        super().__init__(nnguide, unit, dtype, nnguide.neighbours_, scale)
         self._own = own
 
     def _affinities(self, at: slice, cosines: Array) -> Array:
@@ -235,6 +235,7 @@ class NNGuide(Banked):
     ----------
     bank_ : (N, D) the training features as given
     energies_ : (N,) of the training samples
+    neighbours_ : k as used
     """
 
     name = "nnguide"
@@ -251,6 +252,7 @@ class NNGuide(Banked):
     )
 
     energies_: Array
+    neighbours_: int
 
     def __init__(self, *, k: int = 100):
         self.k = require_count(k, "The number k of neighbours")
@@ -258,6 +260,7 @@ class NNGuide(Banked):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
         self.energies_ = _energy(train)
+        self.neighbours_ = min(self.k, len(train))
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Guide:
         return _Guide(self, unit, dtype, _energy(samples))
