@@ -86,6 +86,9 @@ class Disk:
     def make_read_only(self) -> None:
         self._mount("-o", "remount,ro")
 
+    def resize(self, kilobytes: int) -> None:
+        self._mount("-o", f"remount,size={kilobytes}k")
+
     def remove(self) -> None:
         subprocess.run(["umount", str(self.folder)], check=True)
 

@@ -28,6 +28,7 @@ import torch
 
 from ncviz import data
 from ncviz.caching import Sizes
+from ncviz.errors import StorageError
 from ncviz.evaluation import evaluate, maps
 from ncviz.extraction import extract
 from ncviz.importing import import_features
@@ -90,7 +91,8 @@ def _chain(epochs, *, previous=None, **options):
 def take(step: str, folder: Path, dies: dict | None, tell: int) -> None:
     """Take a step; `dies` says before or after which rename the process kills itself.
 
-    At the end it tells which file every rename put in its place, with a digest of its content.
+    At the end it tells which file every rename put in its place, with a digest of its content; or
+    what the disk said.
     """
     rename, renamed = os.replace, []
 
@@ -120,8 +122,15 @@ def forked(request: dict) -> dict:
     child = os.fork()
     if not child:
         try:
+            if "user" in request:
+                os.setgroups([])
+                os.setgid(request["user"])
+                os.setuid(request["user"])
             take(request["step"], Path(request["folder"]), request.get("dies"), telling)
             os._exit(0)
+        except StorageError as error:
+            os.write(telling, json.dumps(str(error)).encode())
+            os._exit(2)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
@@ -137,7 +146,7 @@ def forked(request: dict) -> dict:
         "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
         "code": os.waitstatus_to_exitcode(status),
         "seconds": time.perf_counter() - start,
-        "renamed": json.loads(text) if text else [],
+        "told": json.loads(text) if text else [],
     }
 
 

@@ -1,4 +1,4 @@
-"""Scripts that are killed at any moment: nothing half-written, and the next call ends the same."""
+"""Scripts that are killed, or refused by a disk: the next call ends as if nothing had been."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+NOBODY = 65534
 TESTS = Path(__file__).resolve().parent
 STEPS = ("train", "extract", "evaluate", "embed")
 KILLS = 50
@@ -85,7 +87,7 @@ def undisturbed(server, tmp_path_factory) -> dict[str, Undisturbed]:
         after = shutil.copytree(before, root / step)
         done = server(step, after)
         assert done["code"] == 0
-        found[step] = Undisturbed(before, after, done["seconds"], done["renamed"])
+        found[step] = Undisturbed(before, after, done["seconds"], done["told"])
         before = before if step == "import" else after
     return found
 
@@ -172,3 +174,80 @@ def test_killed_again_and_again(server, undisturbed, tmp_path, step):
         server(step, folder, dies={"rename": number, "when": "after"})
         assert_nothing_half_written(folder, whole)
     assert_the_next_call_ends_the_same(server, step, folder, whole)
+
+
+# Disks that refuse
+
+
+def kilobytes(folder: Path) -> int:
+    """What the files below `folder` take, in whole pages."""
+    sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(-(-size // 4096) * 4 for size in sizes)
+
+
+@pytest.mark.parametrize("step", [*STEPS, "import"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_disk_that_fills_up(server, undisturbed, disk, step, share):
+    """One error in a sentence; with more room the same call goes on to the same end."""
+    whole = undisturbed[step]
+    taken = kilobytes(whole.before)
+    small = disk(taken + 4 + int(share * (kilobytes(whole.after) - taken)) // 4 * 4)
+    folder = shutil.copytree(whole.before, small.folder / "runs")
+    done = server(step, folder)
+    assert done["code"] == 2
+    assert re.fullmatch(r"Cannot \w+ [^:]*: No space left on device\. Free .*", done["told"])
+    found = digests(folder)
+    assert set(found.items()) <= whole.known
+    assert set(digests(whole.before)) <= set(found)
+    small.resize(taken + 100_000)
+    assert_the_next_call_ends_the_same(server, step, folder, whole)
+
+
+@pytest.mark.parametrize("step", [*STEPS, "import"])
+def test_a_disk_turned_read_only(server, undisturbed, disk, step):
+    whole = undisturbed[step]
+    read_only = disk(kilobytes(whole.before) + 100_000)
+    folder = shutil.copytree(whole.before, read_only.folder / "runs")
+    read_only.make_read_only()
+    done = server(step, folder)
+    assert done["code"] == 2
+    assert re.fullmatch(r"Cannot write [^:]*: Read-only file system\. Free .*", done["told"])
+    assert digests(folder) == digests(whole.before)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that any user may look into, as those of other tests are not."""
+    if os.geteuid():
+        pytest.skip("becoming another user takes root")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("step", [*STEPS, "import"])
+def test_folders_of_somebody_else(server, undisturbed, open_folder, step):
+    whole = undisturbed[step]
+    folder = shutil.copytree(whole.before, open_folder / "runs")
+    done = server(step, folder, user=NOBODY)
+    assert done["code"] == 2
+    assert re.fullmatch(r"Cannot write [^:]*: Permission denied\. Free .*", done["told"])
+    assert digests(folder) == digests(whole.before)
+
+
+@pytest.mark.parametrize("step", ["extract", "evaluate"])
+def test_a_folder_inside_a_run_turned_read_only(server, undisturbed, open_folder, step):
+    """What could be written is whole, what could not is made once it can be."""
+    whole = undisturbed[step]
+    folder = shutil.copytree(whole.before, open_folder / "runs")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    last = folder / "digits/epochs/0003"
+    last.chmod(0o555)
+    done = server(step, folder, user=NOBODY)
+    assert done["code"] == 2
+    assert re.fullmatch(r"Cannot write .*0003.*: Permission denied\. Free .*", done["told"])
+    assert set(digests(folder).items()) <= whole.known
+    last.chmod(0o755)
+    assert server(step, folder, user=NOBODY)["code"] == 0
+    assert digests(folder) == digests(whole.after)

@@ -84,7 +84,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 def _reason(error: OSError) -> str:
     if isinstance(error, shutil.Error):  # holds one entry for each file that was not copied
         return error.args[0][0][2]
-    return error.strerror or str(error)
+    # pyarrow's own text names the temporary file.
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
