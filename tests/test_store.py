@@ -86,6 +86,19 @@ def test_a_written_file_is_as_readable_as_any_other(tmp_path):
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o640"}
 
 
+def test_a_file_and_its_name_are_on_the_disk_before_a_write_returns(tmp_path, monkeypatch):
+    """The new file is synced before it takes its place, its folder after, new folders too."""
+    done = []
+    sync, rename = files.sync, os.replace
+    monkeypatch.setattr(files, "sync", lambda path: (done.append(path), sync(path)))
+    monkeypatch.setattr(os, "replace", lambda part, to: (done.append("rename"), rename(part, to)))
+    files.write_json(tmp_path / "a" / "b" / "f.json", {})
+    made, part, *after = done[:2], done[2], *done[3:]
+    assert made == [tmp_path / "a", tmp_path]
+    assert part.suffix == ".part"
+    assert after == ["rename", tmp_path / "a" / "b"]
+
+
 def test_parts_of_killed_writers_go_once_they_are_old(tmp_path):
     old, new = tmp_path / ".f.json.0a.part", tmp_path / ".f.json.0b.part"
     other = tmp_path / ".g.json.0a.part"
