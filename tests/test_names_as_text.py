@@ -49,7 +49,9 @@ def strange(tmp_path_factory) -> Path:
         add_maps(make_run(folder, name, classes=CLASSES, ood_sets=sets, layers=layers, dim=12))
     # A half of a character can be written into JSON, and into no other text.
     path = next(folder.glob("@run*/run.json"))
-    path.write_text(path.read_text().replace('"right', '"\\ud800 right'))
+    description = json.loads(path.read_text())
+    description["classes"][5] = "\ud800 right\u202eleft"
+    path.write_text(json.dumps({**description, "seal": {}}))
     return folder
 
 

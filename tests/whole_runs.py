@@ -70,3 +70,31 @@ def readers(run: Run) -> dict[str, Callable[[], object]]:
         if detectors.info(name).scores_arrays and detectors.info(name).learns_from_samples:
             found[f"detector {name}"] = lambda name=name: epoch.detector(name).state()
     return found
+
+
+def readers_of(run: Run, path: Path) -> dict[str, Callable[[], object]]:
+    """Those of them that read the file `path` first."""
+    return {name: read for name, read in readers(run).items() if name.startswith(_concerned(path))}
+
+
+def _concerned(path: Path) -> tuple[str, ...]:
+    """Prefixes of the names of the readers that read a file first."""
+    inside = path.as_posix().partition(f"epochs/{EPOCH:04d}/")[2]
+    for start, names in {
+        "features/": ("features", "judges", "maps"),
+        "network_scores/": ("network",),
+        "model": ("weights", "features of made/test"),
+        "head": ("head", "features of made/test", "fitted"),
+        "statistics": ("statistics", "layers"),
+        "probes": ("probe", "fitted"),
+        "detectors": ("fitted", "detector ", "judges"),
+        "results/scores": ("scores", "judges"),
+        "results/maps": ("maps",),
+        "results/means": ("detection_means",),
+        "results/": (Path(inside).stem,),
+    }.items():
+        if inside.startswith(start):
+            return names
+    return {"samples": ("samples", "features"), "state": ("state",), "history": ("history",)}.get(
+        path.stem, ("head",)
+    )

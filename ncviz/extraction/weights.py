@@ -46,7 +46,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist; give a file of weights for each epoch.")
     if path.suffix[1:] == "safetensors":
-        arrays = files.read_arrays(path, mend="Save it again.")
+        arrays = files.read_arrays(path, mend="Save it again.", foreign=True)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
         _require_stored(path)

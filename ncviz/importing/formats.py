@@ -153,7 +153,7 @@ def _check_header(path: Path, file: IO[bytes], size: int) -> None:
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    return files.read_arrays(path, mend="Export it again.")
+    return files.read_arrays(path, mend="Export it again.", foreign=True)
 
 
 def _parquet(path: Path) -> dict[str, np.ndarray]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,12 @@ from ncviz.errors import CorruptFileError
 from ncviz.store import files, layout
 
 FORMAT = 1
+SEAL = "seal"
+SEALED = (
+    *("recipe", "id_set", "classes", "superclasses", "layers", "transform", "ood_sets", "data"),
+    *("train_samples", "test_samples", "imported", "accuracy"),
+)
+"""fields that numbers depend on; the others are notes, which anybody may edit"""
 _MEND = "Train or import the run again."
 
 
@@ -34,6 +42,7 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{path} is damaged: it has {len(superclasses)} superclasses for "
             f"{len(description['classes'])} classes. {_MEND}"
         )
+    _require_sealed(path, description)
     return description
 
 
@@ -51,6 +60,29 @@ def _require_format(path: Path, found: Any) -> None:
             f"{path} has format {found}, of an older ncviz; this one reads format {FORMAT} and "
             f"can make no other into it. {_MEND}"
         )
+
+
+def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
+    """`description` with digests of those of its fields that numbers depend on."""
+    return {**description, SEAL: {name: _digest(description.get(name)) for name in SEALED}}
+
+
+def _require_sealed(path: Path, description: Mapping[str, Any]) -> None:
+    seals = description.get(SEAL, {})
+    if not _are_notes(seals):
+        raise CorruptFileError(f"{path} is damaged: '{SEAL}' is not an object of digests. {_MEND}")
+    for name, digest in seals.items():
+        if digest != _digest(description.get(name)):
+            raise CorruptFileError(
+                f"{path} was changed in '{name}' since it was written, and numbers of the run "
+                f"depend on that. Undo the change; or, if it is meant, remove '{name}' from "
+                f"'{SEAL}' in that file and make what was computed with it again."
+            )
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _is_text(value: Any) -> bool:

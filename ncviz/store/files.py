@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import glob
 import hashlib
+import io
 import json
+import math
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,9 +32,15 @@ from ncviz.errors import (
     NcvizError,
     StorageError,
 )
+from ncviz.literal import LONGEST, readable
+from ncviz.store import layout, seal
 
-FINGERPRINT = "fingerprint"
+FINGERPRINT = seal.FINGERPRINT
 SOURCES = "sources"
+LARGEST_TEXT = 64 * 2**20
+"""bytes of JSON or CSV that are read: a description or history of any training is far below"""
+MOST_CELLS = 2 * 10**8
+"""cells of a table that are read: a value that repeats takes room in memory, and none in a file"""
 LEFT_OVER = 3600
 """seconds after which a temporary file has no writer any more"""
 
@@ -159,7 +168,8 @@ def write_arrays(
     """Write named arrays as safetensors, with their fingerprint in the header.
 
     `sources` maps what the arrays were computed from to its fingerprint; `extra` holds further
-    text for the header, and replaces the fingerprint where it has one.
+    text for the header, and replaces the fingerprint where it has one. The header is sealed, so
+    that reading finds out what was changed since.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {
@@ -167,6 +177,9 @@ def write_arrays(
         SOURCES: json.dumps(dict(sources or {}), sort_keys=True),
         **(extra or {}),
     }
+    if FINGERPRINT in (extra or {}):
+        header[seal.CONTENT] = fingerprint(arrays)
+    header[seal.SEAL] = seal.of_header(header)
     # save_file would write to a temporary file of its own, which a killed process leaves behind.
     content = memoryview(save(arrays, metadata=header))
     write_atomically(path, lambda part: _write_sorted(part, content))
@@ -191,6 +204,7 @@ def _reading(path: Path, mend: str) -> Iterator[None]:
             raise MissingDataError(f"{path} does not exist. {mend}".strip())
         if not path.is_file():
             raise ValueError("it is not a regular file")
+        require_inside(path)
         yield
     except NcvizError:
         raise
@@ -198,28 +212,58 @@ def _reading(path: Path, mend: str) -> Iterator[None]:
         raise StorageError(f"Cannot read {path}: {error.strerror}. Make it readable.") from error
     except _DAMAGE as error:
         raise CorruptFileError(
-            f"{path} cannot be read ({error}): it is truncated, damaged or not what its name says. "
-            f"{mend or 'Delete it and make it again.'}"
+            f"{path} cannot be read ({_one_line(error)}): it is truncated, damaged or not what its "
+            f"name says. {mend or 'Delete it and make it again.'}"
         ) from error
+
+
+def require_inside(path: Path) -> None:
+    """Raise CorruptFileError if a file of a run is reached by a link out of the folder of runs.
+
+    Who may write into a run must not decide which other files of the machine are read.
+    """
+    linked, place = False, str(path.absolute())
+    # As plain texts, since every file that is read comes through here.
+    while not os.path.lexists(f"{place}/{layout.DESCRIPTION}"):
+        linked = linked or stat.S_ISLNK(os.lstat(place).st_mode)
+        place = place.rpartition("/")[0]
+        if not place:
+            return
+    beside = Path(place).parent.resolve()
+    if linked and not path.resolve().is_relative_to(beside):
+        raise CorruptFileError(
+            f"{path} is reached by a link that leads out of {beside}. Put the file itself there."
+        )
+
+
+def _one_line(error: Exception) -> str:
+    # Parsers repeat what they have found, as long as it is and whatever it would do to a terminal.
+    return readable(" ".join(str(error).split()), LONGEST) or type(error).__name__
 
 
 def read_header(path: Path, *, mend: str = "") -> dict[str, str]:
     """The text header of a safetensors file, without reading its arrays."""
     with _reading(path, mend), safe_open(path, framework="np") as file:
-        return file.metadata() or {}
+        header = file.metadata() or {}
+        seal.require_header(header)
+        return header
 
 
 def read_arrays(
-    path: Path, names: list[str] | None = None, *, mend: str = ""
+    path: Path, names: list[str] | None = None, *, mend: str = "", foreign: bool = False
 ) -> dict[str, np.ndarray]:
     """Arrays of a safetensors file: those in `names`, which must be there, or all.
+
+    `foreign` files were not written by `write_arrays`, and are taken as they are.
 
     Raises
     ------
     MissingDataError : no such file; `mend` says how to make it.
-    CorruptFileError : truncated, foreign, or without one of `names`.
+    CorruptFileError : truncated, foreign, changed since it was written, or without one of `names`.
     """
     with _reading(path, mend), safe_open(path, framework="np") as file:
+        if not foreign:
+            seal.require_arrays(path)
         present = set(file.keys())
         missing = [name for name in names or () if name not in present]
         if missing:
@@ -232,6 +276,7 @@ def read_arrays(
 def array_names(path: Path, *, mend: str = "") -> list[str]:
     """Names of the arrays in a safetensors file."""
     with _reading(path, mend), safe_open(path, framework="np") as file:
+        seal.require_arrays(path)
         return sorted(file.keys())
 
 
@@ -244,10 +289,42 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, *, mend: str = "") -> dict[str, Any]:
     """A JSON object from `path`."""
     with _reading(path, mend):
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(
+            _text(path),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_number,
+            parse_float=_finite,
+        )
         if not isinstance(value, dict):
             raise ValueError("it does not hold a JSON object")
         return value
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > LARGEST_TEXT:
+        raise ValueError(f"it has {size:,} bytes; at most {LARGEST_TEXT:,} are read of a text")
+    return path.read_text(encoding="utf-8")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it holds '{twice}' twice")
+    return found
+
+
+def _refuse_number(text: str) -> None:
+    raise ValueError(f"it holds {text}, which is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds {text:.20}, which is too large a number")
+    return number
 
 
 def write_table(
@@ -255,7 +332,11 @@ def write_table(
 ) -> None:
     """Write `table` as parquet, with the fingerprints of its sources in the header."""
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
-    header = {SOURCES: json.dumps(dict(sources or {}), sort_keys=True)}
+    header = {
+        SOURCES: json.dumps(dict(sources or {}), sort_keys=True),
+        seal.CONTENT: seal.of_table(_to_pandas(arrow)),
+    }
+    header[seal.SEAL] = seal.of_header(header)
     write_atomically(path, lambda part: _write_parquet(part, arrow, header))
 
 
@@ -275,9 +356,23 @@ def read_table(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.
     `columns` maps names to ``"text"``, ``"number"`` or ``"integer"``.
     """
     with _reading(path, mend), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells > MOST_CELLS:
+            raise ValueError(f"it unfolds to {cells:,} cells; at most {MOST_CELLS:,} are read")
         # The tables are small: waking threads takes longer than reading.
-        table = file.read(use_threads=False).to_pandas(ignore_metadata=True, use_threads=False)
+        table = _to_pandas(file.read(use_threads=False))
+        header = _texts(file.metadata)
+        if SOURCES not in header:
+            raise ValueError("it was not written by ncviz")
+        seal.require_table(path, table, header)
     return require_columns(path, table, columns, mend=mend)
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    names = table.column_names
+    if len({*names}) < len(names):
+        raise ValueError("it has two columns of one name")
+    return table.to_pandas(ignore_metadata=True, use_threads=False)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -289,7 +384,7 @@ def read_csv(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.Da
     """A CSV table that has at least `columns`, as `read_table` has them."""
     with _reading(path, mend):
         # pandas before version 3 drops a number's last digit.
-        table = csv.read_csv(path).to_pandas()
+        table = _to_pandas(csv.read_csv(io.BytesIO(_text(path).encode())))
     return require_columns(path, table, columns, mend=mend)
 
 
@@ -314,7 +409,10 @@ def sources_of(path: Path, *, mend: str = "") -> dict[str, str]:
     if not path.exists():
         return {}
     with _reading(path, mend):
-        sources = json.loads(_header(path, mend).get(SOURCES, "{}"))
+        header = _header(path, mend)
+        if SOURCES not in header:
+            raise ValueError("it does not say what it comes from")
+        sources = json.loads(header[SOURCES])
         if not isinstance(sources, dict):
             raise ValueError(f"its {SOURCES} are not a JSON object")
         return sources
@@ -331,5 +429,13 @@ def is_made_from(path: Path, sources: Mapping[str, str]) -> bool:
 def _header(path: Path, mend: str) -> dict[str, str]:
     if path.suffix != ".parquet":
         return read_header(path, mend=mend)
-    metadata = pq.read_metadata(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items()}
+    header = _texts(pq.read_metadata(path))
+    if seal.SEAL in header:
+        seal.require_header(header)
+    else:
+        seal.require_listed(path)
+    return header
+
+
+def _texts(metadata: pq.FileMetaData) -> dict[str, str]:
+    return {key.decode(): text.decode() for key, text in (metadata.metadata or {}).items()}

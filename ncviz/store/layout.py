@@ -29,6 +29,7 @@ EXTRACTION = "extraction"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
 LOCK = ".lock"
+SEALS = "seals.json"
 
 # File systems end at 255 bytes, and a temporary file's name is longer than the file's.
 _LONGEST = 200

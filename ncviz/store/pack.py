@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ncviz.store import files, layout
+from ncviz.store import files, layout, seal
 from ncviz.store.epoch import Epoch
 from ncviz.store.folders import new_folder
 from ncviz.store.run import Run, open_run
@@ -26,13 +26,17 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     ------
     InvalidOptionError : `folder` exists.
     UnknownNameError : an epoch in `weights` was not saved.
+    CorruptFileError : a link leads out of the folder of the runs.
     StorageError : the disk refused; nothing is left in `folder`.
     """
     kept = [run.epoch(number) for number in weights]
+    for path in run.path.rglob("*"):
+        files.require_inside(path)
     with new_folder(folder) as copy:
         shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
         for epoch in kept:
             _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
+        seal.list_unsealed(copy)
     return open_run(folder)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ncviz.arrays import ClassStatistics, Head, require_finite
 from ncviz.errors import CorruptFileError, InvalidArrayError
-from ncviz.store import files
+from ncviz.store import files, layout
 
 _STATISTICS = ("counts", "means", "scatter", "squares")
 
@@ -100,7 +100,11 @@ def require_scores(path: Path, name: str, scores: np.ndarray, *, mend: str) -> n
 def layers_in(path: Path, *, mend: str) -> set[str]:
     """Names of the layers whose class statistics are in the file."""
     names = files.array_names(path, mend=mend)
-    return {name.removesuffix(".means") for name in names if name.endswith(".means")}
+    layers = {name.removesuffix(".means") for name in names if name.endswith(".means")}
+    for layer in layers:
+        if not layout.is_plain(layer):
+            raise CorruptFileError(f"{path} has a layer called {layer!r:.300}. {mend}")
+    return layers
 
 
 def pack_symmetric(matrix: np.ndarray) -> np.ndarray:

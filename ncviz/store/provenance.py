@@ -39,7 +39,14 @@ class EpochFiles:
         found = (
             path.relative_to(folder).with_suffix("") for path in folder.glob("*/*.safetensors")
         )
-        return tuple(sorted(name.as_posix() for name in found))
+        names = tuple(sorted(name.as_posix() for name in found))
+        for name in names:
+            if not all(map(layout.is_plain, name.split("/"))):
+                raise CorruptFileError(
+                    f"{self.path / layout.FEATURES} holds features of a set called {name!r:.300}, "
+                    "which is no name of a data set. Remove them."
+                )
+        return names
 
     def full_name(self, name: str) -> str:
         """``train`` and ``test`` mean the ID set's; a bare data set name means its test split."""

@@ -12,9 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from ncviz.errors import InvalidOptionError, MissingDataError, NcvizError, UnknownNameError
+from ncviz.errors import (
+    CorruptFileError,
+    InvalidOptionError,
+    MissingDataError,
+    NcvizError,
+    UnknownNameError,
+)
 from ncviz.literal import LONGEST, readable
 from ncviz.projector import KINDS
 from ncviz.store import columns, files, layout
@@ -22,7 +29,7 @@ from ncviz.store.description import read_description
 from ncviz.store.epoch import PROJECTOR, Epoch
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
-_EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,}")
+_EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,8}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,11 @@ class Run:
         mend = "Resume the training to write it again, or delete it."
         table = files.read_csv(path, {"epoch": "integer"}, mend=mend)
         files.require_columns(path, table, dict.fromkeys(table, "number"), mend=mend)
+        if not np.isfinite(table.to_numpy(float)).all() or not (np.diff(table["epoch"]) > 0).all():
+            raise CorruptFileError(
+                f"{path} is damaged: it must hold finite numbers, and each epoch once, in order. "
+                f"{mend}"
+            )
         return table
 
     @property

@@ -20,8 +20,8 @@ def stamp(folder: Path) -> str:
     """
     files = []
     for entry in _entries(folder):
-        # One that is gone by now is missed by the next look too.
-        with suppress(FileNotFoundError):
+        # One that is gone by now is missed by the next look too, as is a link that leads nowhere.
+        with suppress(OSError):
             state = entry.stat()
             files.append((entry.path, state.st_mtime_ns, state.st_size, state.st_ino))
     return hashlib.blake2b(repr(sorted(files)).encode(), digest_size=16).hexdigest()

@@ -15,7 +15,7 @@ from ncviz.arrays import ClassStatistics, Head
 from ncviz.detectors import Detector
 from ncviz.errors import CorruptFileError, InvalidOptionError
 from ncviz.store import files, fitted, layout, parts
-from ncviz.store.description import FORMAT
+from ncviz.store.description import FORMAT, sealed
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run, open_run
 
@@ -28,14 +28,15 @@ def create_run(folder: Path, description: Mapping[str, Any]) -> Run:
             "or choose another --run NAME."
         )
     files.write_json(
-        folder / layout.DESCRIPTION, {"format": FORMAT, "name": folder.name, **description}
+        folder / layout.DESCRIPTION,
+        sealed({"format": FORMAT, "name": folder.name, **description}),
     )
     return open_run(folder)
 
 
 def update_description(run: Run, **changes: Any) -> Run:
     """Write `changes` into the run's description and return the run with them."""
-    description = {**run.description, **changes}
+    description = sealed({**run.description, **changes})
     if description != run.description:
         files.write_json(run.path / layout.DESCRIPTION, description)
     return replace(run, description=description)
