@@ -1,5 +1,7 @@
 """Detectors of the family "neighbours" on trained networks, against peers and known answers."""
 
+import json
+import sys
 import tracemalloc
 from dataclasses import replace
 
@@ -27,6 +29,7 @@ from sklearn.preprocessing import normalize
 from ncviz import detectors
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors._banked import Largest
+from ncviz.errors import InvalidOptionError, MissingPackageError
 
 NAMES = ("knn", "nnguide", "relation")
 
@@ -300,3 +303,64 @@ def test_detectors_of_other_training_samples_do_not_share_a_pass(case):
     found = detectors.score_all(fitted, case.oods)
     for name, detector in fitted.items():
         np.testing.assert_array_equal(found[name], detector.score(case.oods))
+
+
+# An index in place of the comparison with all.
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Samples enough for an index of some cells."""
+    return Case(train=6000, dim=12)
+
+
+@pytest.mark.parametrize("name", ["knn", "nnguide"])
+def test_an_index_whose_cells_are_all_looked_at_gives_the_exact_scores(large, name):
+    exact = large.fit(name, k=20).score(large.oods)
+    detector = large.fit(name, k=20, probes=10_000)
+    np.testing.assert_allclose(detector.score(large.oods), exact, rtol=1e-3)
+    assert np.mean(np.isclose(detector.score(large.oods), exact, rtol=1e-9)) > 0.9
+
+
+@pytest.mark.parametrize("name", ["knn", "nnguide"])
+def test_more_probes_miss_fewer_neighbours(large, name):
+    exact = large.fit(name, k=20).score(large.oods)
+    missed = [
+        np.abs(large.fit(name, k=20, probes=probes).score(large.oods) - exact).mean()
+        for probes in (1, 4, 100)
+    ]
+    assert missed[0] > missed[1] > missed[2]
+    assert missed[2] < 0.01 * np.abs(exact).mean()
+
+
+@pytest.mark.parametrize("name", ["knn", "nnguide"])
+def test_where_cells_hold_too_few_all_are_compared(large, name):
+    many = len(large.train) - 10
+    exact = large.fit(name, k=many).score(large.oods)
+    np.testing.assert_array_equal(large.fit(name, k=many, probes=1).score(large.oods), exact)
+
+
+def test_an_index_is_made_again_from_the_state(large):
+    detector = large.fit("knn", k=20, probes=3)
+    restored = detectors.restore("knn", detector.state())
+    np.testing.assert_array_equal(restored.score(large.oods), detector.score(large.oods))
+
+
+def test_an_index_takes_numpy_arrays_and_a_number_of_probes(large):
+    with pytest.raises(InvalidOptionError, match="number of probes must be an integer"):
+        detectors.create("knn", probes=0)
+    example = torch.empty(0)
+    detector = detectors.create("knn", probes=2)
+    detector.fit(large.train.like(example), large.head.like(example))
+    with pytest.raises(InvalidOptionError, match="NumPy arrays"):
+        detector.score(large.oods.like(example))
+
+
+def test_without_faiss_the_requirements_file_is_named(large, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingPackageError, match=r"requirements-neighbours\.txt"):
+        large.fit("knn", probes=2).score(large.oods)
+
+
+def test_results_of_detectors_without_an_index_stay_current():
+    assert json.loads(detectors.marks(["knn"])["code:detector:knn"]) == {"k": None}

@@ -54,7 +54,7 @@ def score_all(fitted: Mapping[str, Detector], samples: FeatureSet) -> dict[str, 
     """
     sharing: dict[int, list[str]] = {}
     for name, detector in fitted.items():
-        if isinstance(detector, Banked):
+        if isinstance(detector, Banked) and detector.probes is None:
             sharing.setdefault(id(detector.bank_), []).append(name)
     scores = {}
     for together in sharing.values():

@@ -11,7 +11,9 @@ import numpy as np
 
 from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.detectors._approximate import Index
 from ncviz.detectors.base import Detector, over_blocks
+from ncviz.errors import InvalidOptionError
 from ncviz.linalg import unit_vectors
 from ncviz.xp import Array
 
@@ -36,6 +38,9 @@ class Banked(Detector):
     """What detectors share that keep the training features as they were given."""
 
     family = "neighbours"
+    probes: int | None = None
+    """How many cells of an index to look at instead of comparing with every training sample."""
+
     bank_: Array
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
@@ -43,7 +48,33 @@ class Banked(Detector):
 
     def score(self, samples: FeatureSet) -> Array:
         """(N,) float64 scores of N samples, higher = more in-distribution."""
-        return score_together([self], samples)[0]
+        if self.probes is None:
+            return score_together([self], samples)[0]
+        self.require_fits(samples)
+        found = over_blocks(self._score_by_index, samples, _ROWS)
+        return xp.namespace(samples.features).concat(list(found))
+
+    def _score_by_index(self, samples: FeatureSet) -> Array:
+        """Scores (B,) from the training samples that an index finds in the cells it looks at."""
+        unit = unit_vectors(samples.features)
+        listener = self._listen(samples, unit, self._products)
+        # What an index knows of its vectors is coarse: twice as many are told apart afterwards.
+        wanted = min(2 * listener.wanted, len(self.bank_))
+        listener.take(*self._index.search(unit, wanted))
+        return listener.finish()
+
+    @cached_property
+    def _index(self) -> Index:
+        if not xp.is_numpy(self.bank_):
+            raise InvalidOptionError(
+                f"Detector '{self.name}' looks at {self.probes} cells of an index, which takes "
+                "NumPy arrays; leave 'probes' out to compare tensors with every training sample."
+            )
+        return Index(self._indexed, *self.bank_.shape, self.probes)
+
+    def _indexed(self, at: slice) -> Array:
+        """(n, D) what an index is to hold of the training samples `at`."""
+        raise NotImplementedError
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> Listener:
         """What is to hear of the samples, whose features of length one are `unit` (B, D)."""

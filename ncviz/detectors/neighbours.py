@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
@@ -17,6 +17,8 @@ from ncviz.xp import Array
 _PUBLISHED_K = 50
 # Training samples proposed beyond the k nearest, so that the k-th is one of them.
 _SPARE = 8
+# Doubt in what an index says: every sample that it proposes is compared anew.
+_NO_TRUST = 1e300
 # Float64 numbers gathered at once to compare samples with candidates: 32 MB.
 _ENTRIES = 2**22
 
@@ -33,22 +35,29 @@ class _Nearest:
     def __init__(self, detector: Banked, unit: Array, dtype: Any, k: int, scale: float):
         self._detector, self._unit, self._k = detector, unit, k
         self._doubt = scale * rounding(unit, dtype)
-        count = min(k + _SPARE, len(detector.bank_))
-        self._proposed = Largest(len(unit), count, xp.namespace(unit).astype(unit[:0], dtype))
+        self.wanted = min(k + _SPARE, len(detector.bank_))
+        self._by_index = False
+        example = xp.namespace(unit).astype(unit[:0], dtype)
+        self._proposed = Largest(len(unit), self.wanted, example)
 
     def add(self, at: slice, cosines: Array) -> None:
         self._proposed.add(at, self._affinities(at, cosines))
 
+    def take(self, affinities: Array, columns: Array) -> None:
+        """Take what an index proposes: affinities that say little, and columns, -1 for none."""
+        self._by_index, self._doubt = True, _NO_TRUST
+        self._proposed.values, self._proposed.columns = affinities, columns
+
     def find(self) -> Array:
         """(B,) what is made of the k training samples of the largest affinity."""
         found, certain = self._search()
-        if not certain.all() and self._proposed.columns.shape[1] < len(self._detector.bank_):
+        if self._by_index:
+            certain = (self._proposed.columns >= 0).sum(axis=1) >= self._k
+        if not certain.all() and self.wanted < len(self._detector.bank_):
             again = copy.copy(self)
-            again._unit = self._unit[~certain]
+            again._unit, again._by_index = self._unit[~certain], False
             wide = xp.namespace(self._unit).float64
-            again._proposed = Largest(
-                len(again._unit), self._proposed.columns.shape[1], again._unit
-            )
+            again._proposed = Largest(len(again._unit), self.wanted, again._unit)
             for at, cosines in self._detector._cosines(again._unit, wide):
                 again.add(at, cosines)
             found[~certain] = again._search()[0]
@@ -95,6 +104,7 @@ class _KthNearest(_Nearest):
         squared = library.where(surely_nearer, -library.inf, library.inf)
         squared = library.astype(squared, library.float64)
         maybe = ~surely_nearer & (closeness >= kth - self._doubt)
+        maybe &= self._proposed.columns >= 0
         rows, places = library.nonzero(maybe)
         columns = self._proposed.columns[rows, places]
 
@@ -131,7 +141,8 @@ class _Guide(_Nearest):
             columns = self._proposed.columns[part]
             features = xp.float64(self._detector.bank_[columns.reshape(-1)])
             features = features.reshape((*columns.shape, self._unit.shape[1]))
-            return (features @ self._unit[part][:, :, None])[:, :, 0] * weights[columns]
+            found = (features @ self._unit[part][:, :, None])[:, :, 0] * weights[columns]
+            return library.where(columns >= 0, found, -library.inf)
 
         affinities = self._each(products, rows, proposed * self._unit.shape[1])
         largest, _ = xp.top(affinities, self._k)
@@ -177,6 +188,9 @@ class KNN(Banked):
     k : by default 50 for a whole training set, as the paper has it for CIFAR-10 and OpenOOD
         everywhere, and of a part of it the same share, at least 1: for ImageNet the paper takes
         1000 of all and 10 of a hundredth. Always cut to the number of training samples.
+    probes : None compares with every training sample; a number looks at so many cells of an index
+        instead, of about 4 sqrt(N), for training sets where all would take too long. It takes
+        faiss, and some neighbours are missed: the more probes, the fewer.
 
     Attributes
     ----------
@@ -198,10 +212,12 @@ class KNN(Banked):
         "ranking round. Blind to the length of a feature."
     )
 
+    added: ClassVar = {"probes": None}
     neighbours_: int
 
-    def __init__(self, *, k: int | None = None):
+    def __init__(self, *, k: int | None = None, probes: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
+        self.probes = require_count(probes, "The number of probes")
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
@@ -211,6 +227,9 @@ class KNN(Banked):
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _KthNearest:
         return _KthNearest(self, unit, dtype, self.neighbours_, 1.0)
+
+    def _indexed(self, at: slice) -> Array:
+        return unit_vectors(self.bank_[at])
 
     @cached_property
     def _any_zero(self) -> bool:
@@ -230,6 +249,7 @@ class NNGuide(Banked):
     ----------
     k : as in OpenOOD, which keeps 1 % of the training samples; pytorch-ood takes 10 of all. Always
         cut to the number of training samples.
+    probes : as in KNN
 
     Attributes
     ----------
@@ -251,11 +271,13 @@ class NNGuide(Banked):
         "the wrong way. Depends on k relative to the number of training samples."
     )
 
+    added: ClassVar = {"probes": None}
     energies_: Array
     neighbours_: int
 
-    def __init__(self, *, k: int = 100):
+    def __init__(self, *, k: int = 100, probes: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
+        self.probes = require_count(probes, "The number of probes")
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
@@ -264,6 +286,9 @@ class NNGuide(Banked):
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Guide:
         return _Guide(self, unit, dtype, _energy(samples))
+
+    def _indexed(self, at: slice) -> Array:
+        return unit_vectors(self.bank_[at]) * self.energies_[at][:, None]
 
 
 @register
