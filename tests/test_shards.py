@@ -165,3 +165,17 @@ def test_parts_whose_file_is_there_are_removed(digits_run, files_below):
     Shards(digits_run.epoch(2), "network_scores/noise/test", 3, {}).write(2, ARRAYS)
     extract(digits_run, device="cpu", progress=False)
     assert files_below(digits_run.path) == before
+
+
+def test_sums_are_the_same_where_the_features_lie(lacking, whole, monkeypatch):
+    """As on a GPU: the tensors themselves, without a copy as arrays."""
+    monkeypatch.setattr(pieces, "as_numbers", lambda tensor: tensor)
+    monkeypatch.setattr(pieces, "_ENTRIES", 5000)
+    before = lacking.epoch(1).statistics()
+    run = extract(lacking, device="cpu", progress=False)
+    after = run.epoch(1).statistics()
+    np.testing.assert_array_equal(after.counts, before.counts)
+    for part in ("means", "scatter", "squares"):
+        one, other = getattr(after, part), getattr(before, part)
+        assert isinstance(one, np.ndarray)
+        np.testing.assert_allclose(one, other, atol=1e-6 * np.abs(other).max())

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ncviz import detectors
 from ncviz.arrays import ClassStatistics, require_finite
@@ -31,7 +32,11 @@ from ncviz.store.shards import KINDS, Shards
 PARTS = 48
 """most parts of a piece, which no number of processes changes: what they see is summed alike"""
 
+# Numbers of features that are summed at once: fewer would be more merging than adding up.
+_ENTRIES = 2**22
+
 Arrays = dict[str, np.ndarray]
+Seen = tuple[np.ndarray, dict[str, Tensor], Tensor]
 Told = Callable[[int], None]
 
 
@@ -112,16 +117,32 @@ class Piece(ABC):
         pixels: Pixels,
         device: torch.device,
         told: Told,
-    ) -> Iterator[tuple[np.ndarray, Arrays, np.ndarray]]:
-        """Indices (B,), features (B, D) by layer and labels (B,), batch by batch."""
+    ) -> Iterator[Seen]:
+        """Indices (R,), features (R, D) by layer, where they were made, and labels (R,).
+
+        Several batches at once, since a GPU would wait for each look at its numbers.
+        """
+        gathered: list[Seen] = []
+        entries = 0
         seen = forward(network, pixels, device, batches=batches)
         for indices, (outputs, labels) in zip(batches, seen, strict=True):
             found = outputs.layers
-            features = {layer: found[layer].cpu().numpy() for layer in self.layers}
-            for layer, array in features.items():
-                require_finite(array, f"The {layer}'s features of {self.name}")
-            yield indices, features, labels.numpy()
+            features = {layer: found[layer] for layer in self.layers}
+            gathered.append((indices, features, labels))
+            entries += sum(each.numel() for each in features.values())
+            if entries >= _ENTRIES:
+                yield self._joined(gathered)
+                gathered, entries = [], 0
             told(len(labels))
+        if gathered:
+            yield self._joined(gathered)
+
+    def _joined(self, gathered: list[Seen]) -> Seen:
+        indices, features, labels = zip(*gathered, strict=True)
+        joined = {layer: torch.cat([each[layer] for each in features]) for layer in self.layers}
+        for layer, each in joined.items():
+            require_finite(as_numbers(each), f"The {layer}'s features of {self.name}")
+        return np.concatenate(indices), joined, torch.cat(labels)
 
 
 class Samples(Piece):
@@ -156,12 +177,16 @@ class TrainingSet(Piece):
         for indices, features, labels in self._features(network, batches, pixels, device, told):
             for group, rows in chosen.items():
                 first, last = np.searchsorted(rows, [indices[0], indices[-1] + 1])
-                here = rows[first:last] - indices[0]
-                kept[group].add({name: a[here] for name, a in features.items()}, labels[here])
-            for layer, array in features.items():
-                empty = ClassStatistics.empty(self._classes, array.shape[1])
-                statistics.setdefault(layer, empty).update(array, labels)
-        arrays = _prefixed("statistics", statistics_arrays(statistics))
+                here = torch.from_numpy(rows[first:last] - indices[0])
+                own = {name: each[here.to(each.device)] for name, each in features.items()}
+                kept[group].add(own, labels[here])
+            for layer, each in features.items():
+                empty = ClassStatistics.empty(self._classes, each.shape[1])
+                own = as_numbers(labels.to(each.device))
+                statistics.setdefault(layer, empty).update(as_numbers(each), own)
+        example = np.empty(0)
+        found = {layer: each.like(example) for layer, each in statistics.items()}
+        arrays = _prefixed("statistics", statistics_arrays(found))
         for group, rows in kept.items():
             arrays |= _prefixed(group, rows.arrays())
         return arrays
@@ -226,6 +251,11 @@ def network_scores_sources(epoch: Epoch, name: str) -> dict[str, str]:
     return epoch.feature_sources(name) | detectors.marks(network_detectors())
 
 
+def as_numbers(tensor: Tensor) -> Tensor | np.ndarray:
+    """The tensor where it is: sums over features are taken on the GPU that they were made on."""
+    return tensor if tensor.is_cuda else tensor.numpy()
+
+
 @lru_cache(maxsize=1)
 def _fingerprint(images: ImageSet) -> str:
     # The pieces of a set follow each other, and a large set has many keys.
@@ -238,8 +268,9 @@ class _Rows:
     def __init__(self):
         self.gathered: dict[str, list[np.ndarray]] = {}
 
-    def add(self, features: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
-        self.add_arrays({"labels": labels.astype(np.int32), **features})
+    def add(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
+        tensors = {"labels": labels.int(), **features}
+        self.add_arrays({name: each.cpu().numpy() for name, each in tensors.items()})
 
     def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -84,9 +85,19 @@ class _Batches(Dataset):
 
 def normalise(pixels: Tensor, transform: Transform) -> Tensor:
     """Pixels (B, S, S, 3) uint8 to network input (B, 3, S, S) float32, channels last in memory."""
-    mean = torch.tensor(transform.mean, device=pixels.device)
-    std = torch.tensor(transform.std, device=pixels.device)
-    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    mean, std = _mean_and_std(transform, pixels.device)
+    # In place: each step of its own would take memory as large as the batch.
+    return pixels.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=8)
+def _mean_and_std(transform: Transform, device: torch.device) -> tuple[Tensor, Tensor]:
+    # Sent to a GPU once, and not for every batch.
+    with torch.inference_mode(False):
+        return tuple(
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (transform.mean, transform.std)
+        )
 
 
 def split_evenly(indices: np.ndarray, batch_size: int) -> list[np.ndarray]:
