@@ -81,3 +81,10 @@ class MissingPackageError(NcvizError, ImportError):
 
 class ClusterError(NcvizError, RuntimeError):
     """A Dask cluster that cannot be reached, has no workers or runs another ncviz."""
+
+
+class RemoteError(NcvizError, OSError):
+    """A run at a URL that cannot be reached, or not be read; nothing of it was kept by halves."""
+
+    def __str__(self) -> str:
+        return self.args[0]

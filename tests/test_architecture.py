@@ -76,7 +76,7 @@ WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
     *("caching", "glossary", "importing", "processes", "sources", "spreadsheet"),
 }
-OPTIONAL = {"dask", "distributed", "fsspec"}
+OPTIONAL = {"dask", "distributed", "faiss", "fsspec"}
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")
 
 

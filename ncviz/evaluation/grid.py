@@ -19,7 +19,7 @@ from ncviz.evaluation.calibration import calibration_tables, temperature_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables
-from ncviz.store import Epoch, Run, open_run, write
+from ncviz.store import Epoch, Run, is_remote, open_run, require_local, write
 from ncviz.store.lock import writing
 from ncviz.xp import Array
 
@@ -63,7 +63,8 @@ def evaluate(
     chosen = [epoch for run in runs for epoch in _extracted(run, epochs)]
     folders = list(dict.fromkeys(epoch.run.path for epoch in chosen))
     with ExitStack() as held:
-        for path in sorted(folders):
+        # What lies at a URL cannot be written, but results that are current can be shown.
+        for path in sorted(path for path in folders if not is_remote(path)):
             held.enter_context(writing(path))
         made = (_work(epoch, names, device, absolute=dask is not None) for epoch in chosen)
         work = [one for one in made if one]
@@ -109,6 +110,7 @@ def _work(epoch: Epoch, names: Sequence[str], device: str | None, *, absolute: b
     marks = detectors.marks(chosen)
     if marks.items() <= epoch.current_results().items() and epoch.has_fitted(chosen):
         return None
+    require_local(epoch.run.path)
     # Taken before anything is computed: what is extracted again meanwhile makes results stale.
     sources = epoch.results_inputs() | marks
     path = epoch.run.path.absolute() if absolute else epoch.run.path

@@ -2,19 +2,23 @@
 
 from ncviz.store.epoch import Epoch
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
+from ncviz.store.remote import RemotePath, is_remote, require_local
 from ncviz.store.run import Listing, Run, list_runs, mark_of_run, open_run, open_runs
 from ncviz.store.stamp import stamp
 
 __all__ = [
     "Epoch",
     "Listing",
+    "RemotePath",
     "Run",
     "checkpoints_root",
     "holds_run",
+    "is_remote",
     "list_runs",
     "mark_of_run",
     "open_run",
     "open_runs",
+    "require_local",
     "run_folder",
     "stamp",
 ]

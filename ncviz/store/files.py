@@ -34,6 +34,7 @@ from ncviz.errors import (
 )
 from ncviz.literal import LONGEST, readable
 from ncviz.store import layout, seal
+from ncviz.store.remote import RemotePath, is_remote, require_local
 
 FINGERPRINT = seal.FINGERPRINT
 SOURCES = "sources"
@@ -41,6 +42,8 @@ LARGEST_TEXT = 64 * 2**20
 """bytes of JSON or CSV that are read: a description or history of any training is far below"""
 MOST_CELLS = 2 * 10**8
 """cells of a table that are read: a value that repeats takes room in memory, and none in a file"""
+LONGEST_HEADER = 10**8
+"""bytes that safetensors allows for it"""
 LEFT_OVER = 3600
 """seconds after which a temporary file has no writer any more"""
 
@@ -103,6 +106,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     A reader sees the old file or the new one, never a part, after a loss of power too. Raises
     StorageError, leaving the old file as it was.
     """
+    require_local(path)
     with storage_errors(path):
         make_folder(path.parent)
         _remove_left_over(path)
@@ -222,6 +226,8 @@ def require_inside(path: Path) -> None:
 
     Who may write into a run must not decide which other files of the machine are read.
     """
+    if is_remote(path):
+        return  # a store has no links
     linked, place = False, str(path.absolute())
     # As plain texts, since every file that is read comes through here.
     while not os.path.lexists(f"{place}/{layout.DESCRIPTION}"):
@@ -243,10 +249,30 @@ def _one_line(error: Exception) -> str:
 
 def read_header(path: Path, *, mend: str = "") -> dict[str, str]:
     """The text header of a safetensors file, without reading its arrays."""
+    if is_remote(path):
+        with _reading(path, mend):
+            return _remote_header(path)
     with _reading(path, mend), safe_open(path, framework="np") as file:
         header = file.metadata() or {}
         seal.require_header(header)
         return header
+
+
+def _remote_header(path: RemotePath) -> dict[str, str]:
+    """The same without fetching the arrays, of which whether they are all there is told by size."""
+    begin = path.beginning(2**16)
+    length = 8 + int.from_bytes(begin[:8], "little")
+    if length > LONGEST_HEADER:
+        raise ValueError("its header is longer than any")
+    header = json.loads((begin if len(begin) >= length else path.beginning(length))[8:length])
+    text = header.pop("__metadata__", {})
+    if (
+        length + max((array["data_offsets"][1] for array in header.values()), default=0)
+        != path.size
+    ):
+        raise ValueError("its arrays are cut off")
+    seal.require_header(text)
+    return text
 
 
 def read_arrays(

@@ -10,6 +10,7 @@ from pathlib import Path
 from ncviz.errors import InvalidOptionError
 from ncviz.store import files, layout
 from ncviz.store.lock import locked
+from ncviz.store.remote import require_local
 
 
 @contextmanager
@@ -25,6 +26,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     BusyError : another process is making it.
     StorageError : the disk refuses.
     """
+    require_local(folder)
     _require_absent(folder)
     lock = folder.with_name(f".{folder.name}{layout.LOCK}")
     temporary = folder.with_name(f".{folder.name}.new")

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from ncviz.errors import InvalidOptionError
+from ncviz.store.names import is_plain
+from ncviz.store.remote import RemotePath, place
 
 DESCRIPTION = "run.json"
 HISTORY = "history.csv"
@@ -31,35 +33,20 @@ TRAINING_STATE = "training/state.safetensors"
 LOCK = ".lock"
 SEALS = "seals.json"
 
-# File systems end at 255 bytes, and a temporary file's name is longer than the file's.
-_LONGEST = 200
+
+def checkpoints_root() -> Path | RemotePath:
+    """Folder of the runs: NCVIZ_CHECKPOINTS, a path or a URL; or `checkpoints` where we are."""
+    return place(os.environ.get("NCVIZ_CHECKPOINTS") or "checkpoints")
 
 
-def checkpoints_root() -> Path:
-    """Folder of the runs: NCVIZ_CHECKPOINTS, or `checkpoints` where the command is started."""
-    return Path(os.environ.get("NCVIZ_CHECKPOINTS") or "checkpoints")
-
-
-def run_folder(name: str, root: Path | None = None) -> Path:
+def run_folder(name: str, root: str | Path | RemotePath | None = None) -> Path | RemotePath:
     """The folder of the run `name`; refuses names that would leave the checkpoints folder."""
     if not is_plain(name) or name.startswith("."):
         raise InvalidOptionError(
             f"{name!r} cannot be the name of a run: use letters, digits, '-', '_' and '.', "
             "without slashes and not starting with a dot."
         )
-    return (root or checkpoints_root()) / name
-
-
-def is_plain(name: object) -> bool:
-    """Whether `name` is text that names one file or folder and leads nowhere else."""
-    return (
-        isinstance(name, str)
-        and name not in ("", ".", "..")
-        and name.isprintable()
-        and name == name.strip()
-        and len(name.encode()) <= _LONGEST
-        and not set(name) & set("/\\:")
-    )
+    return (place(root) if root else checkpoints_root()) / name
 
 
 def holds_run(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ncviz.errors import BusyError, StorageError
 from ncviz.processes import here
 from ncviz.store import files, layout
+from ncviz.store.remote import require_local
 from ncviz.store.run import Run, open_run
 
 _TAKEN = {errno.EACCES, errno.EAGAIN}
@@ -49,8 +50,9 @@ def writing(run: Path) -> Iterator[None]:
     Raises
     ------
     BusyError : another process is writing the run; says which, on which machine.
-    StorageError : the disk is full, or the lock file belongs to somebody else.
+    StorageError : the disk is full, the lock file belongs to somebody else, or the run is remote.
     """
+    require_local(run)
     with locked(run / layout.LOCK, f"Run {run.name}") as held:
         if held:
             files.remove_parts(run)

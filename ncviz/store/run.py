@@ -20,6 +20,7 @@ from ncviz.errors import (
     InvalidOptionError,
     MissingDataError,
     NcvizError,
+    RemoteError,
     UnknownNameError,
 )
 from ncviz.literal import LONGEST, readable
@@ -27,6 +28,7 @@ from ncviz.projector import KINDS
 from ncviz.store import columns, files, layout
 from ncviz.store.description import read_description
 from ncviz.store.epoch import PROJECTOR, Epoch
+from ncviz.store.remote import RemotePath, is_remote, place
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
 _EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,8}")
@@ -39,7 +41,7 @@ class Run:
     Opening reads `run.json` alone; everything else is read when it is asked for.
     """
 
-    path: Path
+    path: Path | RemotePath
     description: Mapping[str, Any]
 
     @property
@@ -211,44 +213,64 @@ class Listing(NamedTuple):
     problems: dict[str, NcvizError]
 
 
-def open_run(path: str | Path) -> Run:
-    """The run in the folder `path`, or the run of that name in the checkpoints folder.
+def open_run(path: str | Path | RemotePath) -> Run:
+    """The run in the folder or at the URL `path`, or of that name in the checkpoints folder.
 
     Raises
     ------
     UnknownNameError : there is no such run; lists those that exist.
     CorruptFileError : its description is damaged or was written by another version of ncviz.
+    RemoteError : what lies at a URL cannot be read.
     """
-    folder = Path(path)
-    if len(folder.parts) < 2 and not layout.holds_run(folder):
+    folder = place(path)
+    if not is_remote(folder) and len(folder.parts) < 2 and not layout.holds_run(folder):
         folder = layout.checkpoints_root() / folder
+    if is_remote(folder):
+        folder.look()
     if not layout.holds_run(folder):
-        hint = (
-            f"Looked in {folder.parent}. Make one with: python scripts/train.py RECIPE --run NAME"
-        )
-        raise UnknownNameError("run", folder.name, list_runs(folder.parent).runs, hint)
+        hint = f"Looked in {folder.parent}."
+        if not is_remote(folder):
+            hint += " Make one with: python scripts/train.py RECIPE --run NAME"
+        raise UnknownNameError("run", folder.name, _names_beside(folder), hint)
     return Run(folder, read_description(folder))
 
 
-def list_runs(folder: str | Path | None = None) -> Listing:
-    """Every run below `folder` (the checkpoints folder if None), by name.
+def _names_beside(folder: Path | RemotePath) -> list[str]:
+    try:
+        return list(list_runs(folder.parent).runs)
+    except RemoteError:
+        return []  # nothing there, or nothing that may be listed
+
+
+def list_runs(folder: str | Path | RemotePath | None = None) -> Listing:
+    """Every run below `folder`, a path or URL (the checkpoints folder if None), by name.
 
     Hidden folders are left out. A link out of `folder` counts as a problem: who may write there
     must not decide which other files of the machine are read.
     """
-    folder = layout.checkpoints_root() if folder is None else Path(folder)
+    folder = layout.checkpoints_root() if folder is None else place(folder)
     runs, problems = {}, {}
-    for path in sorted(folder.glob(f"*/{layout.DESCRIPTION}")):
-        name = path.parent.name
+    for path in _folders(folder):
+        name = path.name
         if name.startswith("."):
             continue
         try:
             layout.run_folder(name, folder)
-            _require_inside(path, folder)
-            runs[name] = Run(path.parent, read_description(path.parent))
+            if is_remote(path):
+                if not layout.holds_run(path):
+                    continue
+            else:
+                _require_inside(path / layout.DESCRIPTION, folder)
+            runs[name] = Run(path, read_description(path))
         except NcvizError as error:
             problems[name] = error
     return Listing(runs, problems)
+
+
+def _folders(folder: Path | RemotePath) -> list[Path] | list[RemotePath]:
+    if is_remote(folder):
+        return folder.folders()
+    return [path.parent for path in sorted(folder.glob(f"*/{layout.DESCRIPTION}"))]
 
 
 def _require_inside(path: Path, folder: Path) -> None:
@@ -259,7 +281,7 @@ def _require_inside(path: Path, folder: Path) -> None:
         )
 
 
-def open_runs(folder: str | Path | None = None) -> dict[str, Run]:
+def open_runs(folder: str | Path | RemotePath | None = None) -> dict[str, Run]:
     """Every run below `folder` (the checkpoints folder if None) by name.
 
     Runs that cannot be opened are left out with a warning; `list_runs` returns them too.

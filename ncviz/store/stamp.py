@@ -9,15 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from ncviz.store import layout
+from ncviz.store.remote import RemotePath, is_remote
 
 
-def stamp(folder: Path) -> str:
+def stamp(folder: Path | RemotePath) -> str:
     """A digest that changes with every file of the run in `folder` that a reader may look at.
 
     What only resumes a training is left out, and so is everything hidden: locks, and files that are
     still being written. A new file is renamed over the old one: even one of equal size, written
     within one tick of the clock, differs in its number.
     """
+    if is_remote(folder):
+        return folder.stamp(without=layout.TRAINING)
     files = []
     for entry in _entries(folder):
         # One that is gone by now is missed by the next look too, as is a link that leads nowhere.
