@@ -131,6 +131,17 @@ def test_adopting_into_a_folder_that_is_being_made(busy, shapes_root, monkeypatc
         )
 
 
+def test_results_that_are_current_take_no_lock(other, tmp_path, files_below):
+    run = make_run(tmp_path, "cats")
+    other.hold(run.path)
+    before = files_below(run.path)
+    evaluate([run], progress=False)
+    assert files_below(run.path) == before
+    (run.epoch(4).path / layout.SCORES).unlink()
+    with pytest.raises(BusyError):
+        evaluate([run], progress=False)
+
+
 def test_reading_takes_no_lock(busy):
     assert open_run(busy.path).epoch(1).features("test").features.size
 

@@ -61,13 +61,15 @@ def evaluate(
     if device is not None and dask is None:
         _example(device)  # which says what is wrong with it before anything is computed
     chosen = [epoch for run in runs for epoch in _extracted(run, epochs)]
-    folders = list(dict.fromkeys(epoch.run.path for epoch in chosen))
+    work_on = partial(_work, names=names, device=device, absolute=dask is not None)
+    # Runs whose results are current can be evaluated, and printed, while somebody else writes them.
+    stale = [epoch for epoch in chosen if work_on(epoch)]
+    folders = list(dict.fromkeys(epoch.run.path for epoch in stale))
     with ExitStack() as held:
         # What lies at a URL cannot be written, but results that are current can be shown.
         for path in sorted(path for path in folders if not is_remote(path)):
             held.enter_context(writing(path))
-        made = (_work(epoch, names, device, absolute=dask is not None) for epoch in chosen)
-        work = [one for one in made if one]
+        work = [one for epoch in stale if (one := work_on(epoch))]
         layers = sum(len(one.parts) for one in work)
         with tqdm(
             total=layers, unit="layer", desc="evaluate", disable=not (progress and work)
