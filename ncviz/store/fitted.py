@@ -16,7 +16,13 @@ import numpy as np
 from ncviz import detectors
 from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
-from ncviz.errors import CorruptFileError, InvalidOptionError, MissingDataError
+from ncviz.errors import (
+    CorruptFileError,
+    InvalidArrayError,
+    InvalidOptionError,
+    MissingDataError,
+    NcvizError,
+)
 from ncviz.store import files, layout
 
 if TYPE_CHECKING:
@@ -123,9 +129,32 @@ def read(epoch: Epoch, name: str, layer: str) -> Detector:
     }
     state = {each.removeprefix(prefix): wide[origin] for each, origin in stored.items()}
     try:
-        return detectors.restore(name, state)
-    except (TypeError, ValueError) as error:
+        detector = detectors.restore(name, state)
+        _try_out(detector, state, _head(epoch, layer))
+    except NcvizError as error:
         raise CorruptFileError(f"{path} is damaged: {error} Delete it. {_mend(epoch)}") from error
+    except Exception as error:  # whatever NumPy makes of arrays that do not fit each other
+        raise CorruptFileError(
+            f"{path} is damaged: the arrays of detector '{name}' at the {layer} do not fit each "
+            f"other. Delete it. {_mend(epoch)}"
+        ) from error
+    return detector
+
+
+def _try_out(detector: Detector, state: Mapping[str, np.ndarray], head: Head) -> None:
+    """Raise whatever a state that somebody else has written would raise at the first image."""
+    for attribute, array in state.items():
+        if array.dtype.kind not in "biuf" or np.isnan(array).any():
+            raise InvalidArrayError(f"'{attribute}' holds values that are no numbers.")
+    # One sample of the first class and one of the last: what is kept for each class is too short
+    # for the last.
+    ends = [0, head.classes - 1]
+    logits = np.eye(head.classes, dtype=np.float32)[ends]
+    samples = FeatureSet(np.asarray(head.weight, np.float32)[ends], logits)
+    with np.errstate(all="ignore"):
+        scores = detector.score(samples)
+    if scores.shape != (2,):
+        raise InvalidArrayError(f"Detector '{detector.name}' has no single score for a sample.")
 
 
 def _fit_to_sums(epoch: Epoch, name: str, layer: str) -> Detector:
@@ -161,7 +190,10 @@ def _extra(epoch: Epoch) -> tuple[dict[str, str], set[str]]:
     path = epoch.path / layout.DETECTORS
     header = files.read_header(path, mend=_mend(epoch))
     try:
-        return dict(json.loads(header[_SAME])), set(json.loads(header[_NARROWED]))
+        same, narrowed = dict(json.loads(header[_SAME])), set(json.loads(header[_NARROWED]))
+        if not all(isinstance(each, str) for each in (*same.values(), *narrowed)):
+            raise TypeError("names must be texts")
+        return same, narrowed
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CorruptFileError(
             f"{path} holds no fitted detectors of ncviz. Delete it. {_mend(epoch)}"
