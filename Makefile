@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := $(VENV)-tools
+ALL := $(patsubst %,-r %,$(wildcard requirements*.txt))
 
-.PHONY: app test check clean
+.PHONY: app test check clean lock audit oldest newest
 
 app: $(VENV)/.run
 	$(BIN)/streamlit run app.py
@@ -18,12 +20,39 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not slow and not browser"
 
+# The newest versions that requirements.txt allows, each with the hashes of its files.
+lock: $(TOOLS)/.done
+	$(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' --output-file requirements.lock requirements.txt
+
+# Whether something is known against a locked version; fails where one could not be looked up.
+audit: $(TOOLS)/.done
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
+# The fast tests with the oldest versions that the requirements allow, and with those of the lock.
+oldest: $(TOOLS)/.done
+	$(TOOLS)/bin/uv venv --clear --python $(PYTHON) $(VENV)-oldest
+	$(TOOLS)/bin/uv pip install --python $(VENV)-oldest --resolution lowest-direct $(ALL)
+	$(VENV)-oldest/bin/python -m pytest -m "not slow and not browser"
+
+newest: $(TOOLS)/.done
+	$(TOOLS)/bin/uv venv --clear --python $(PYTHON) $(VENV)-newest
+	$(TOOLS)/bin/uv pip install --python $(VENV)-newest --require-hashes -r requirements.lock
+	$(TOOLS)/bin/uv pip install --python $(VENV)-newest $(ALL)
+	$(VENV)-newest/bin/python docs/dependencies.py > docs/dependencies.md
+	$(VENV)-newest/bin/python -m pytest -m "not slow and not browser"
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(TOOLS)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ncviz needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+
+$(TOOLS)/.done:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet uv pip-audit
+	touch $@
 
 $(VENV)/.run: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt

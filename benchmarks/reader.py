@@ -11,7 +11,7 @@ import re
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -66,12 +66,15 @@ class Drawing:
 class Reader:
     """One session; `address` is the app's, such as ``http://localhost:8501``.
 
+    `headers` go with every request, as a password for a proxy does.
+
     async with Reader(address) as reader:
         drawing = await reader.open("pages/2_OOD_scores.py")
     """
 
-    def __init__(self, address: str):
+    def __init__(self, address: str, *, headers: Mapping[str, str] | None = None):
         self.address = address.rstrip("/")
+        self.headers = dict(headers or {})
         self.session = ""
         self.token = ""
         self.pages: dict[str, str] = {}
@@ -81,12 +84,12 @@ class Reader:
         self.config = Config()
 
     async def __aenter__(self) -> Reader:
-        self.token = await asyncio.to_thread(_token, self.address)
+        self.token = await asyncio.to_thread(_token, self.address, self.headers)
         self._socket = await websockets.connect(
             self.address.replace("http", "ws", 1) + "/_stcore/stream",
             subprotocols=["streamlit", self.token],
-            origin=self.address,
-            additional_headers={"Cookie": f"_streamlit_xsrf={self.token}"},
+            origin="{0.scheme}://{0.netloc}".format(urlsplit(self.address)),
+            additional_headers={"Cookie": f"_streamlit_xsrf={self.token}", **self.headers},
             max_size=_LARGEST,
         )
         return self
@@ -158,6 +161,7 @@ class Reader:
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             "Cookie": f"_streamlit_xsrf={self.token}",
             "X-Xsrftoken": self.token,
+            **self.headers,
         }
         with closing(connection):
             # A server that refuses a large file answers and closes before it has all of it.
@@ -227,9 +231,10 @@ class Reader:
         return message, len(data)
 
 
-def _token(address: str) -> str:
+def _token(address: str, headers: dict[str, str]) -> str:
     """The token against cross-site requests, which the server hands out as a cookie."""
-    with urllib.request.urlopen(f"{address}/_stcore/health") as answer:
+    request = urllib.request.Request(f"{address}/_stcore/health", headers=headers)
+    with urllib.request.urlopen(request) as answer:
         cookies = answer.headers.get_all("Set-Cookie") or []
     found = [re.search(r"_streamlit_xsrf=([^;]+)", cookie) for cookie in cookies]
     tokens = [each[1].strip('"') for each in found if each]

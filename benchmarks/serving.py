@@ -23,19 +23,28 @@ class App(NamedTuple):
     pid: int
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def running_app(
-    checkpoints: Path | None = None, *, log: Path = Path(os.devnull), options=(), **environment: str
+    checkpoints: Path | None = None,
+    *,
+    log: Path = Path(os.devnull),
+    path: str = "",
+    **environment: str,
 ) -> Iterator[App]:
     """The app on the runs in `checkpoints` (the default ones if None), once it answers.
 
-    `log` takes what it says; `options` are further ones of Streamlit.
+    `log` takes what it says; `path` is where below its address the environment puts it.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true", *options]  # no window on a developer's screen
+    command += ["--server.headless", "true"]  # no window on a developer's screen
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **environment}
     if checkpoints is not None:
         environment["NCVIZ_CHECKPOINTS"] = str(checkpoints.resolve())
@@ -43,7 +52,7 @@ def running_app(
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | environment, stdout=said, stderr=said
         )
-    app = App(f"http://localhost:{port}", process.pid)
+    app = App(f"http://localhost:{port}{path}", process.pid)
     try:
         _wait_for(app.address, process)
         yield app
