@@ -162,25 +162,6 @@ def border(values: Array, count: int) -> Array:
     return np.partition(values, -count, axis=1)[:, -count, None]
 
 
-def percentiles(values: Array, shares: tuple[float, ...]) -> list[float]:
-    """Percentiles of all entries, between neighbours by interpolation.
-
-    Copies the entries once, in float32 or their own wider type.
-    """
-    if not is_torch_array(values):
-        copy = values.astype(np.result_type(values.dtype, np.float32)).ravel(order="K")
-        return np.percentile(copy, shares, overwrite_input=True).tolist()
-    xp = namespace(values)  # torch.quantile takes no more than 16 million
-    flat = xp.reshape(values, (-1,))
-    ordered = xp.sort(xp.astype(flat, xp.float32) if values.dtype == xp.float16 else flat)
-    found = []
-    for share in shares:
-        place = share / 100 * (len(ordered) - 1)
-        low, high = (float(ordered[at]) for at in (int(place), min(int(place) + 1, len(flat) - 1)))
-        found.append(low + (high - low) * (place - int(place)))
-    return found
-
-
 def triangle(rows: Array) -> Array:
     """(K, D) the triangular factor R of a QR decomposition of (N, D)."""
     if is_torch_array(rows):

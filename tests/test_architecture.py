@@ -18,7 +18,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 # What each part of ncviz may import besides itself; a new part takes a line here.
 BASE = {
     *("arrays", "definitions", "errors", "linalg", "literal", "optional", "projector"),
-    *("temperature", "threads", "xp"),
+    *("percentiles", "temperature", "threads", "xp"),
 }
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
@@ -33,6 +33,7 @@ ALLOWED = {
     "xp": {"errors"},
     "linalg": {"errors", "xp"},
     "optional": {"errors"},
+    "percentiles": {"threads", "xp"},
     "projector": {"errors"},
     "arrays": {"errors", "threads", "xp"},
     "temperature": {"arrays", "errors"},

@@ -9,6 +9,7 @@ from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors.base import Detector, mean_feature, register
 from ncviz.errors import InvalidOptionError
+from ncviz.percentiles import percentiles
 from ncviz.xp import Array
 
 
@@ -72,7 +73,7 @@ class ReAct(HeadEnergy):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
-        (self.threshold_,) = xp.percentiles(train.features, (self.percentile,))
+        (self.threshold_,) = percentiles(train.features, (self.percentile,))
 
     def _change(self, features: Array) -> Array:
         return xp.namespace(features).clip(features, None, self.threshold_)
@@ -123,7 +124,7 @@ class VRA(HeadEnergy):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
         shares = self.lower_percentile, self.upper_percentile
-        self.lower_, self.upper_ = xp.percentiles(train.features, shares)
+        self.lower_, self.upper_ = percentiles(train.features, shares)
 
     def _change(self, features: Array) -> Array:
         return xp.namespace(features).clip(features, self.lower_, self.upper_)
@@ -169,7 +170,7 @@ class DICE(HeadEnergy):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
         self.mean_ = mean_feature(train, statistics)
-        (self.threshold_,) = xp.percentiles(self._contributions(), (self.percentile,))
+        (self.threshold_,) = percentiles(self._contributions(), (self.percentile,))
 
     def _contributions(self) -> Array:
         return xp.float64(self.weight_) * self.mean_
