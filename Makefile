@@ -1,11 +1,12 @@
-# make app runs the app, make test every test; both set up what is missing in .venv first.
+# make app runs the app, make test every test, make bench every benchmark; each sets up what is
+# missing in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
 ALL := $(patsubst %,-r %,$(wildcard requirements*.txt))
 
-.PHONY: app test check clean lock audit oldest newest
+.PHONY: app test check bench clean lock audit oldest newest
 
 app: $(VENV)/.run
 	$(BIN)/streamlit run app.py
@@ -19,6 +20,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not slow and not browser"
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/all.py
 
 # The newest versions that requirements.txt allows, each with the hashes of its files.
 lock: $(TOOLS)/.done

@@ -1,6 +1,6 @@
 """What an index of the training samples gains for KNN and NNGuide, and how many it misses.
 
-    python benchmarks/neighbours.py [--train 200000] [--queries 2000] [--dim 512]
+    python benchmarks/neighbours.py [--train 100000] [--queries 2000] [--dim 512]
 
 Recall is the share of the k nearest training samples that are among what the index proposes.
 """
@@ -21,7 +21,7 @@ PROBES = (1, 4, 16, 64)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--train", type=int, default=200_000, help="training samples")
+    parser.add_argument("--train", type=int, default=100_000, help="training samples")
     parser.add_argument("--queries", type=int, default=2000, help="samples to score")
     parser.add_argument("--dim", type=int, default=512, help="features of a sample")
     parser.add_argument("--classes", type=int, default=1000)

@@ -1,0 +1,103 @@
+"""Every benchmark, one process after the other, written down as a page: `make bench`.
+
+    python benchmarks/all.py [--only NAME ...] [--page docs/benchmarks.md] [--json benchmarks.json]
+
+Nothing else should run on the machine meanwhile: half an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import Row, Table, machine
+
+HERE = Path(__file__).resolve().parent
+
+
+class Script(NamedTuple):
+    """A benchmark as it is called for the page, and the heading that its tables get there."""
+
+    heading: str
+    name: str
+    options: tuple[str, ...] = ()
+
+
+_IMAGENET = ("--train", "40000", "--queries", "2000", "--dim", "2048", "--classes", "1000")
+SCRIPTS = (
+    Script("Detectors at the size of CIFAR-100", "detectors"),
+    Script("Detectors at the dimensions of ImageNet, on a part of it", "detectors", _IMAGENET),
+    Script("Detectors on features that lie in a file", "imagenet"),
+    Script("Neighbours by an index", "neighbours"),
+    Script("Collapse statistics", "collapse", ("--large",)),
+    Script("Growth", "growth"),
+    Script("Evaluation grid", "grid"),
+    Script("Training, extraction and data loading", "network"),
+    Script("Start-up of the pages", "imports"),
+    Script("Many readers at once", "users"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="scripts by name; by default all")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
+    parser.add_argument("--json", type=Path, default=HERE.parent / "docs" / "benchmarks.json")
+    given = parser.parse_args()
+    done = json.loads(given.json.read_text())["scripts"] if given.only else {}
+    for script in SCRIPTS:
+        if given.only and script.name not in given.only:
+            continue
+        done[script.heading] = {"command": command(script), "tables": tables_of(script)}
+        written = {"machine": machine(), "scripts": done}
+        given.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+        given.page.write_text(page(written))
+
+
+def command(script: Script) -> str:
+    return " ".join(["python", f"benchmarks/{script.name}.py", *script.options])
+
+
+def tables_of(script: Script) -> list[dict]:
+    """What a script measures, run by itself, so that none inherits another's memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tables.json"
+        called = [sys.executable, HERE / f"{script.name}.py", *script.options, "--json", path]
+        subprocess.run(called, check=True, cwd=HERE.parent)
+        return json.loads(path.read_text())
+
+
+def page(written: dict) -> str:
+    """The page that shows what was measured."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`, which prints the same. A ratio says how many times better ours is "
+        "than what stands beside it, both measured in one process on the same arrays. A bound is "
+        "the time that the machine takes at least for the operations or bytes that have to be, at "
+        "its own measured rates. [benchmarks.json](benchmarks.json) holds the same for programs.",
+        "",
+        *(f"- {name}: {value}" for name, value in written["machine"].items()),
+    ]
+    for script in SCRIPTS:
+        if script.heading in written["scripts"]:
+            one = written["scripts"][script.heading]
+            lines += ["", f"## {script.heading}", "", f"`{one['command']}`"]
+            lines += [f"\n{as_table(each).markdown()}" for each in one["tables"]]
+    return "\n".join(lines) + "\n"
+
+
+def as_table(read: dict) -> Table:
+    rows = [Row(**{k: v for k, v in row.items() if k != "ratio"}) for row in read["rows"]]
+    return Table(**{**read, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
