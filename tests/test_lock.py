@@ -131,6 +131,13 @@ def test_adopting_into_a_folder_that_is_being_made(busy, shapes_root, monkeypatc
         )
 
 
+def test_a_script_says_it_in_one_line(busy, call):
+    code, out, err = call("extract", busy.name, "--checkpoints", busy.path.parent)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: Run cats is being written by process ")
+    assert err.count("\n") == 1
+
+
 def test_results_that_are_current_take_no_lock(other, tmp_path, files_below):
     run = make_run(tmp_path, "cats")
     other.hold(run.path)

@@ -19,7 +19,7 @@ from ncviz.evaluation.calibration import calibration_tables, temperature_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables
-from ncviz.store import Epoch, Run, is_remote, open_run, require_local, write
+from ncviz.store import Epoch, Run, open_run, require_local, write
 from ncviz.store.lock import writing
 from ncviz.xp import Array
 
@@ -66,8 +66,7 @@ def evaluate(
     stale = [epoch for epoch in chosen if work_on(epoch)]
     folders = list(dict.fromkeys(epoch.run.path for epoch in stale))
     with ExitStack() as held:
-        # What lies at a URL cannot be written, but results that are current can be shown.
-        for path in sorted(path for path in folders if not is_remote(path)):
+        for path in sorted(folders, key=str):
             held.enter_context(writing(path))
         work = [one for epoch in stale if (one := work_on(epoch))]
         layers = sum(len(one.parts) for one in work)
