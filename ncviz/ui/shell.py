@@ -21,7 +21,7 @@ server.keep_to_itself()
 
 _log = logging.getLogger(__name__)
 _DRAWN_ANEW = "_drawn_anew"
-_MOST_TIMES = 3
+_MOST_TIMES = 2
 
 
 def show(page: Page, body: Callable[[View], None]) -> None:
