@@ -33,7 +33,7 @@ from ncviz.training import recipe, train
 
 ROOT = Path(__file__).resolve().parents[1]
 HOLD = """
-import sys
+import os, sys, time
 from contextlib import ExitStack
 from pathlib import Path
 from ncviz.store.folders import new_folder
@@ -41,6 +41,12 @@ from ncviz.store.lock import writing
 with ExitStack() as held:
     for line in sys.stdin:
         how, path = line.split()
+        if how == "fork":
+            if not os.fork():
+                time.sleep(60)
+            Path(path).touch()
+            print("held", flush=True)
+            continue
         part = held.enter_context({"writing": writing, "new": new_folder}[how](Path(path)))
         if how == "new":
             part.mkdir()
@@ -173,6 +179,23 @@ def test_a_killed_writer_holds_nothing_and_what_it_left_half_written_goes(tmp_pa
         folder.mkdir()
         (folder / "new").write_text("whole")
     assert {*files_below(tmp_path)} == {"cats/new", "dogs/new"}
+
+
+def test_a_process_that_outlives_its_killed_parent_holds_nothing(tmp_path):
+    """As those that load data do for a while."""
+    killed = Other()
+    killed.hold(tmp_path / "cats")
+    killed.hold(tmp_path / "forked", "fork")
+    (child,) = (
+        Path(f"/proc/{killed.process.pid}/task/{killed.process.pid}/children").read_text().split()
+    )
+    killed.kill()
+    try:
+        os.kill(int(child), 0)  # it is there still
+        with writing(tmp_path / "cats"):
+            pass
+    finally:
+        os.kill(int(child), signal.SIGKILL)
 
 
 def test_blocks_inside_blocks_and_other_threads_of_the_process_go_through(tmp_path):

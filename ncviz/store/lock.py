@@ -43,9 +43,10 @@ def writing(run: Path) -> Iterator[None]:
     as workers of a grid, take none.
 
     The lock is a record lock of POSIX on a file in the folder: the kernel takes it back with the
-    process that holds it, however that ends, and NFS passes it on to other machines. Where a file
-    system has no locks, a warning says so and the block goes on. Where the folder cannot be written
-    there is nothing to lock, and each write says itself what the system says about it.
+    process that holds it, however that ends, and NFS passes it on to other machines (unless it is
+    mounted with `nolock`, which keeps locks to one). Where a file system has no locks, a warning
+    says so and the block goes on. Where the folder cannot be written there is nothing to lock, and
+    each write says itself what the system says about it.
 
     Raises
     ------
