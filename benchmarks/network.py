@@ -1,9 +1,8 @@
 """Extraction, training and data loading beside bare PyTorch loops over the same images.
 
-    python benchmarks/network.py [--images 6000] [--width 32] [--device cpu] [--json FILE]
+    python benchmarks/network.py [--images 20000] [--width 32] [--device cpu] [--json FILE]
 
-Prints one line a row: the ratio of rates (1: as fast as the bare loop), ours, theirs. Each is the
-best of --rounds, taken in turns, since other work on the machine can only slow a round down.
+Both sides take turns, since other work on a machine comes and goes; of each the best round counts.
 
 - extraction: everything that `extract.py` does with an epoch and a training set but the probes,
   which are fitted to at most 10,000 images however many there are: forward passes, class
@@ -11,31 +10,32 @@ best of --rounds, taken in turns, since other work on the machine can only slow 
   fetches the features.
 - training: an epoch of `train.py`, beside a loop of forward, cross-entropy, backward and step over
   the same loader; with crops and flips, beside torchvision's v2 transforms, image by image.
-- loading: JPEG photographs through `Pixels`, kept after the first time and decoded each time,
-  beside torchvision's ImageFolder and transforms in a DataLoader.
+- loading: JPEG pictures through `Pixels`, kept after the first time and decoded each time, beside
+  torchvision's ImageFolder and transforms in a DataLoader.
+
+The bound is what the multiplications and additions of the network take at the machine's float32
+rate; a backward pass counts as two forward ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from bench import Row, Table, rates, run
 from PIL import Image
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.arrays import Head
 from ncviz.caching import stratified_sample
@@ -52,42 +52,31 @@ CLASSES, SIZE, BATCH = 100, 32, 256
 PHOTO, SHOWN = 320, 224
 
 
-@dataclass(frozen=True)
-class Row:
-    """Rates in images a second, ours beside theirs."""
-
-    name: str
-    ours: float
-    theirs: float
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.theirs
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=6000, help="of the made-up training set")
+    run(tables, __doc__, add_options)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=int, default=20_000, help="of the set that is extracted")
     parser.add_argument("--photos", type=int, default=300, help="JPEG files for loading")
     parser.add_argument("--width", type=int, default=32, help="of the ResNet-18")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="that decode images")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
-    options = parser.parse_args()
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
     device = choose_device(options.device)
-    print(f"{'row':34}{'ratio':>7}{'ours, img/s':>13}{'theirs, img/s':>15}")
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for make in (extraction, training, loading):
-            for row in make(options, device, Path(folder)):
-                print(
-                    f"{row.name:34}{row.ratio:7.2f}{row.ours:13,.0f}{row.theirs:15,.0f}  {row.note}"
-                )
-                rows.append({**asdict(row), "ratio": row.ratio})
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    kinds = {
+        "Extraction of a training set, beside a bare loop of forward passes": extraction,
+        "Training, beside a bare loop of steps": training,
+        "Loading of images, beside torchvision and a DataLoader": loading,
+    }
+    for title, rows in kinds.items():
+        with tempfile.TemporaryDirectory() as folder:
+            table = Table(title, "images/s", "bare loop", more_is_better=True)
+            table.rows.extend(rows(options, device, Path(folder)))
+            yield table
 
 
 def extraction(options: argparse.Namespace, device: torch.device, folder: Path):
@@ -112,18 +101,17 @@ def extraction(options: argparse.Namespace, device: torch.device, folder: Path):
         for batch, _ in pixels.batches(all_batches(images)):
             network(normalise(batch.to(device), transform)).encoder.cpu().numpy()
 
-    yield compare("extraction", ours, theirs, len(images), options.rounds, "aim: at least 0.9")
+    what = f"{len(images):,} images of {SIZE}, ResNet-18 of width {options.width}"
+    bound = images_a_second(ModelSpec(width=options.width), device)
+    yield compare(what, ours, theirs, len(images), options.rounds, least=0.9, bound=bound)
 
 
 def training(options: argparse.Namespace, device: torch.device, folder: Path):
-    images = made_up(options.images)
+    images = made_up(min(options.images, 6000))
     transform = Transform(SIZE)
     pixels = Pixels(images, transform)
     plain = Recipe(name="plain", model=ModelSpec(width=options.width), batch_size=BATCH, flip=False)
-    for recipe, note in (
-        (plain, "aim: at least 0.95"),
-        (replace(plain, flip=True, crop_padding=4), ""),
-    ):
+    for recipe in (plain, replace(plain, flip=True, crop_padding=4)):
         trainee = loop._Trainee.create(recipe, CLASSES, device, Processes(), pretrained=False)
         bar = tqdm(disable=True)
         change = v2.Compose([v2.RandomCrop(SIZE, padding=4), v2.RandomHorizontalFlip()])
@@ -149,8 +137,10 @@ def training(options: argparse.Namespace, device: torch.device, folder: Path):
                 loss.backward()
                 optimizer.step()
 
-        name = "training, crops and flips" if recipe.crop_padding else "training"
-        yield compare(name, ours, theirs, len(images), options.rounds, note)
+        what = f"steps of {BATCH}" + (", with crops and flips" if recipe.crop_padding else "")
+        bound = images_a_second(recipe.model, device) / 3
+        least = 1 / 1.05
+        yield compare(what, ours, theirs, len(images), options.rounds, least=least, bound=bound)
 
 
 def loading(options: argparse.Namespace, device: torch.device, folder: Path):
@@ -171,18 +161,20 @@ def loading(options: argparse.Namespace, device: torch.device, folder: Path):
             batch.sum()
 
     show(kept)
-    by = f"{options.workers} workers, {PHOTO} x {PHOTO} JPEG to {SHOWN}"
-    for name, pixels in (("loading, decoded each time", anew), ("loading, kept", kept)):
-        yield compare(name, lambda p=pixels: show(p), theirs, len(photos), options.rounds, by)
+    by = f"JPEG of {PHOTO} to {SHOWN}, {options.workers} workers"
+    for what, pixels in ((f"{by}, decoded each time", anew), ("the same, kept in memory", kept)):
+        yield compare(what, lambda p=pixels: show(p), theirs, len(photos), options.rounds)
 
 
 def compare(
-    name: str,
+    what: str,
     ours: Callable[[], None],
     theirs: Callable[[], None],
     images: int,
     rounds: int,
-    note: str = "",
+    *,
+    least: float | None = None,
+    bound: float | None = None,
 ) -> Row:
     """The best of some rounds each, in turns, after one that does not count."""
     best = {ours: np.inf, theirs: np.inf}
@@ -194,7 +186,19 @@ def compare(
                 torch.cuda.synchronize()
             if number:
                 best[work] = min(best[work], time.perf_counter() - start)
-    return Row(name, images / best[ours], images / best[theirs], note)
+    aim = "" if least is None else f"ratio of at least {least:.2f}"
+    reached = None if least is None else best[theirs] / best[ours] >= least
+    return Row(what, images / best[ours], images / best[theirs], bound, aim, reached)
+
+
+def images_a_second(spec: ModelSpec, device: torch.device) -> float | None:
+    """How many forward passes the rate of large products allows; not known of a GPU."""
+    if device.type != "cpu":
+        return None
+    network = build(spec, classes=CLASSES, image_size=SIZE).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, SIZE, SIZE))
+    return 1 / rates().bound(single=counter.get_total_flops())
 
 
 def made_up(count: int) -> ImageSet:

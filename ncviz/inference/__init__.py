@@ -15,7 +15,7 @@ from ncviz.inference.network_scores import (
     score_images,
 )
 from ncviz.inference.odin import odin_scores
-from ncviz.inference.pixels import Pixels, normalise, split_evenly
+from ncviz.inference.pixels import Pixels, normalise, send, split_evenly
 
 __all__ = [
     "Pixels",
@@ -29,6 +29,7 @@ __all__ = [
     "odin_scores",
     "score_batches",
     "score_images",
+    "send",
     "split_evenly",
     "stage_names",
     "transform_of",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ncviz.data import Transform
 from ncviz.errors import CorruptFileError, InvalidOptionError, NcvizError
-from ncviz.inference.pixels import Pixels, normalise, split_evenly
+from ncviz.inference.pixels import Pixels, normalise, send, split_evenly
 from ncviz.models import ModelSpec, Network, Outputs, Wrapped, build, build_architecture
 from ncviz.store import Epoch, Run
 
@@ -96,7 +96,7 @@ def forward(
     `batches` are the indices of each; None takes all there are, in batches of 500 or a few less.
     """
     for batch, labels in pixels.batches(all_batches(pixels) if batches is None else batches):
-        yield network(normalise(batch.to(device), pixels.transform)), labels
+        yield network(normalise(send(batch, device), pixels.transform)), labels
 
 
 def all_batches(pixels: Sized, size: int = 500) -> list[np.ndarray]:

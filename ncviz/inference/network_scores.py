@@ -10,7 +10,7 @@ import torch
 from ncviz import detectors
 from ncviz.data import Transform
 from ncviz.inference.odin import odin_scores
-from ncviz.inference.pixels import Pixels, normalise, split_evenly
+from ncviz.inference.pixels import Pixels, normalise, send, split_evenly
 from ncviz.models import Network
 
 _COMPUTED: dict[str, Callable[..., np.ndarray]] = {"odin": odin_scores}
@@ -48,7 +48,7 @@ def network_scores(
     `batches` are the indices of each; None takes all there are, as `score_batches` has them.
     """
     for batch, _ in pixels.batches(score_batches(pixels) if batches is None else batches):
-        images = normalise(batch.to(device), pixels.transform)
+        images = normalise(send(batch, device), pixels.transform)
         yield {
             name: score_images(name, network, images, pixels.transform)
             for name in network_detectors()

@@ -83,6 +83,13 @@ class _Batches(Dataset):
             return error
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, without waiting for what a GPU is still at."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def normalise(pixels: Tensor, transform: Transform) -> Tensor:
     """Pixels (B, S, S, 3) uint8 to network input (B, 3, S, S) float32, channels last in memory."""
     mean, std = _mean_and_std(transform, pixels.device)

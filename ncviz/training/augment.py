@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ncviz.inference import send
 from ncviz.training.recipes import Recipe
 
 
@@ -27,12 +28,13 @@ def augment(
     batch = torch.arange(len(images), device=images.device)
     if recipe.crop_padding:
         corners = random.integers(0, 2 * recipe.crop_padding + 1, (2, count, 1))[:, part, 0]
-        rows, columns = torch.from_numpy(np.ascontiguousarray(corners)).to(images.device)
+        rows, columns = send(torch.from_numpy(np.ascontiguousarray(corners)), images.device)
         images = pad(images, (0, 0, *[recipe.crop_padding] * 4))
         # Every crop of every image as a view (B, R, R, 3, S, S): one is copied of each.
         images = images.unfold(1, size, 1).unfold(2, size, 1)[batch, rows, columns]
         images = images.permute(0, 2, 3, 1)
     if recipe.flip:
-        mirrored = torch.from_numpy(random.random((count, 1))[part, 0] < 0.5).to(images.device)
+        mirrored = torch.from_numpy(random.random((count, 1))[part, 0] < 0.5)
+        mirrored = send(mirrored, images.device)
         images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
     return images

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ncviz import data
 from ncviz.arrays import Head
 from ncviz.errors import InvalidArrayError, InvalidOptionError
-from ncviz.inference import Pixels, choose_device, normalise, split_evenly
+from ncviz.inference import Pixels, choose_device, normalise, send, split_evenly
 from ncviz.models import Network, build
 from ncviz.processes import Processes, join
 from ncviz.store import Run, open_run, run_folder, write
@@ -229,9 +229,9 @@ def _train_epoch(trainee: _Trainee, epoch: int, pixels: Pixels, bar: tqdm) -> tu
         progress = (epoch - 1 + step / len(batches)) / recipe.epochs
         for group in trainee.optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(progress)
-        images = augment(images.to(device), recipe, random, of=of, part=part)
+        images = augment(send(images, device), recipe, random, of=of, part=part)
         images = normalise(images, pixels.transform)
-        labels = labels.to(device)
+        labels = send(labels, device)
         with torch.autocast(device.type, precision, enabled=precision is not torch.float32):
             outputs = network(images)
             logits = outputs.logits
@@ -269,8 +269,8 @@ def _evaluate(trainee: _Trainee, pixels: Pixels) -> tuple[float, float]:
     total = torch.zeros(2, device=device, dtype=torch.float64)
     batches = split_evenly(np.arange(len(pixels)), 500)
     for images, labels in pixels.batches(trainee.processes.own(batches)):
-        logits = network(normalise(images.to(device), pixels.transform)).logits
-        labels = labels.to(device)
+        logits = network(normalise(send(images, device), pixels.transform)).logits
+        labels = send(labels, device)
         loss = cross_entropy(logits, labels, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
     loss, correct = (trainee.processes.sum(total) / len(pixels)).tolist()
