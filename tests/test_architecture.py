@@ -21,7 +21,7 @@ BASE = {
     *("percentiles", "temperature", "threads", "xp"),
 }
 SCIENCE = BASE | {
-    *("collapse", "correlation", "detectors", "embedding", "metrics", "neighbours"),
+    *("collapse", "correlation", "detectors", "duplicates", "embedding", "metrics", "neighbours"),
     *("through_training", "thresholds", "transfer"),
 }
 SCREEN = SCIENCE | {"spreadsheet", "store", "figures", "glossary", "results", "sources"}
@@ -44,6 +44,7 @@ ALLOWED = {
     "spreadsheet": set(),
     "sources": set(),
     "collapse": BASE,
+    "duplicates": {"errors"},
     "detectors": BASE,
     "embedding": BASE,
     "metrics": BASE,

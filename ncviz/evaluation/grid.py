@@ -18,7 +18,7 @@ from ncviz.errors import MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
-from ncviz.evaluation.tables import collapse_table, detection_tables
+from ncviz.evaluation.tables import collapse_table, detection_tables, duplicates_table
 from ncviz.store import Epoch, Run, open_run, require_local, write
 from ncviz.store.lock import writing
 from ncviz.xp import Array
@@ -142,10 +142,12 @@ def _evaluate_layer(
         scores |= network_scores(epoch, layer, chosen)
         tables["calibration"], tables["reliability"] = calibration_tables(layer.test)
         tables["temperature"] = temperature_table(layer, chosen)
-    tables["collapse"] = collapse_table(moved)
+        names = {each: epoch.full_name(each) for each in layer.sets}
+        tables["duplicates"] = duplicates_table(layer, names)
+    tables["collapse"], undefined = collapse_table(moved)
     tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
     fitted = found.detectors if epoch.has_weights else {}
-    return _Part(name, tables, scores, fitted, found.left_out)
+    return _Part(name, tables, scores, fitted, (*found.left_out, *undefined))
 
 
 def _write(
@@ -165,6 +167,7 @@ def _write(
         for detector, by_set in part.scores.items()
         for name, values in by_set.items()
     }
+    write.save_duplicates(epoch, tables.pop("duplicates"), sources)
     write.save_results(epoch, tables, scores, sources)
     return tuple(reason for part in parts for reason in part.left_out)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from ncviz.collapse import METRICS
 from ncviz.correlation import correlate
 from ncviz.detectors import probe_energy
+from ncviz.duplicates import in_words
 from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
 from ncviz.transfer import DEFINITIONS
@@ -39,6 +40,7 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
         parts.append(
             "Imported without a head: metrics and detectors that look at one are left out."
         )
+    parts += filter(None, [in_words(saved.duplicates().to_dict("records"))])
     for layer in saved.layers:
         parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
         grid = _grid(saved, layer)
@@ -48,7 +50,10 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
 
 
 def _last_evaluated(run: Run) -> int:
-    return int(run.collapse()["epoch"].max())
+    # An epoch at which nothing is told apart has no collapse metrics, and another none to detect.
+    return int(
+        max(table["epoch"].max() for table in (run.collapse(), run.detection()) if len(table))
+    )
 
 
 def _transfer_parts(epoch: Epoch) -> list[str]:
@@ -160,6 +165,7 @@ def as_json(run: Run) -> dict:
         "calibration": run.calibration().to_dict("records"),
         "temperature": run.temperature().to_dict("records"),
         "transfer": run.transfer().to_dict("records"),
+        "duplicates": run.duplicates().to_dict("records"),
     }
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from ncviz import collapse
+from ncviz import collapse, xp
+from ncviz.duplicates import count_duplicates
+from ncviz.errors import InvalidArrayError
 from ncviz.evaluation.layers import Layer, Scores
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, Bootstrap, bootstrap, detection_metrics
 
@@ -22,26 +25,53 @@ _DETECTION = (
 _MEANS = ("layer", "detector", "group", "sets", *INTERVAL_METRICS, *_INTERVALS)
 
 
-def collapse_table(layer: Layer) -> pd.DataFrame:
-    """A row for each metric of a layer, and for each OOD set where the metric is about one."""
-    return pd.DataFrame(list(_collapse_rows(layer)), columns=_COLLAPSE)
+def collapse_table(layer: Layer) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A row for each metric of a layer, and for each OOD set where the metric is about one.
 
-
-def _collapse_rows(layer: Layer) -> Iterator[dict]:
-    metrics = collapse.measure(layer.statistics, layer.head).to_dict()
-    metrics |= collapse.spread(layer.train.features).to_dict()
-    if layer.head is not None:
-        metrics |= collapse.agreement(layer.train, layer.statistics, layer.head).to_dict()
-    yield from _values(metrics, layer=layer.name, set="")
-    for name, samples in layer.ood.items():
-        metrics = collapse.orthogonality(layer.statistics, samples.features).to_dict()
-        yield from _values(metrics, layer=layer.name, set=name)
+    Returns
+    -------
+    table, left_out : the rows, and why metrics were left out that the features make no sense to
+    """
+    statistics, head = layer.statistics, layer.head
+    computed = [
+        ("", lambda: collapse.measure(statistics, head)),
+        ("", lambda: collapse.spread(layer.train.features)),
+    ]
+    if head is not None:
+        computed.append(("", lambda: collapse.agreement(layer.train, statistics, head)))
+    computed += [
+        (name, partial(collapse.orthogonality, statistics, samples.features))
+        for name, samples in layer.ood.items()
+    ]
+    rows, left_out = [], {}
+    for name, compute in computed:
+        try:
+            rows += _values(compute().to_dict(), layer=layer.name, set=name)
+        except InvalidArrayError as error:
+            left_out[f"Collapse metrics are left out at layer {layer.name}: {error}"] = None
+    return pd.DataFrame(rows, columns=_COLLAPSE), tuple(left_out)
 
 
 def _values(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
     for metric, value in metrics.items():
         if value is not None:
             yield {**where, "metric": metric, "value": value}
+
+
+def duplicates_table(layer: Layer, names: Mapping[str, str]) -> pd.DataFrame:
+    """A row for each set of a layer that shares samples with the cached training samples.
+
+    Parameters
+    ----------
+    names : full name of each set
+    """
+    train = xp.to_numpy(layer.train.features)
+    counted = {
+        names[name]: (count_duplicates(train, xp.to_numpy(samples.features)), len(samples))
+        for name, samples in layer.sets.items()
+    }
+    rows = [(name, found, of) for name, (found, of) in counted.items() if found]
+    return pd.DataFrame(rows, columns=["set", "duplicates", "samples"])
 
 
 def detection_tables(

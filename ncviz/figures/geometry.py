@@ -81,7 +81,7 @@ def class_lengths(
     traces = [
         go.Scatter(
             x=np.arange(len(order), dtype=np.int32),
-            y=theme.float32(lengths[order] / lengths.mean()),
+            y=theme.float32(lengths[order] / (lengths.mean() or 1)),
             text=labels,
             name=name,
             mode="markers",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ncviz import metrics, transfer
+from ncviz.duplicates import in_words
 from ncviz.figures import RunTrend, Shown, collapse_and_auroc, training_curves
 from ncviz.report.blocks import Block, Link, Missing, Number, Picture, Table, Terms, Text
 from ncviz.report.study import Study
@@ -103,6 +104,8 @@ def key_numbers(study: Study) -> Iterator[Block]:
         ("Number", "Value", "What it is"),
         rows,
     )
+    if shared := in_words(study.epoch.duplicates().to_dict("records")):
+        yield Text(shared)
     if len(study.here(study.means)):
         yield Text(
             "Intervals come from drawing the ID and OOD test samples anew 200 times; they say "

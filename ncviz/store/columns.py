@@ -44,6 +44,7 @@ TEMPERATURE = {
     "auroc": "number",
     "fpr95": "number",
 }
+DUPLICATES = {"set": "text", "duplicates": "integer", "samples": "integer"}
 TRANSFER = {
     "layer": "text",
     "set": "text",

@@ -154,6 +154,17 @@ class Epoch(EpochFiles):
         """How detectors of the logits depend on temperature: detector, set, temperature, ..."""
         return self._result("temperature", columns.TEMPERATURE)
 
+    def duplicates(self) -> pd.DataFrame:
+        """Sets that share samples with the cached training samples; without rows mostly.
+
+        Columns: set, by its full name; duplicates; samples.
+        """
+        try:
+            path = self._fresh(layout.DUPLICATES)
+        except MissingDataError:  # there are none, or nothing current was evaluated
+            return pd.DataFrame(columns=list(columns.DUPLICATES))
+        return files.read_table(path, columns.DUPLICATES, mend=self._how_to_evaluate(path))
+
     def transfer(self) -> pd.DataFrame:
         """Transfer errors: layer, set, probe_error, ncm_error, and what they were learned from."""
         path = self.path / layout.TRANSFER

@@ -11,7 +11,7 @@ from ncviz.store import files, layout
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run
 
-_EVALUATED = {*layout.TABLES.values(), layout.SCORES, layout.DETECTORS}
+_EVALUATED = {*layout.TABLES.values(), layout.DUPLICATES, layout.SCORES, layout.DETECTORS}
 
 
 class KeptFile(NamedTuple):

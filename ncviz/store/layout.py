@@ -20,6 +20,7 @@ DETECTORS = "detectors.safetensors"
 SCORES = "results/scores.safetensors"
 MAPS = "results/maps.safetensors"
 TRANSFER = "results/transfer.parquet"
+DUPLICATES = "results/duplicates.parquet"
 TABLES = {
     name: f"results/{name}.parquet"
     for name in ("collapse", "detection", "means", "calibration", "reliability", "temperature")

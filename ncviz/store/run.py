@@ -166,6 +166,10 @@ class Run:
         """Dependence on temperature at all evaluated epochs: epoch, detector, set, temperature."""
         return self._over_epochs(Epoch.temperature, columns.TEMPERATURE)
 
+    def duplicates(self) -> pd.DataFrame:
+        """Sets that share samples with the training samples: epoch, set, duplicates, samples."""
+        return self._over_epochs(Epoch.duplicates, columns.DUPLICATES)
+
     def transfer(self) -> pd.DataFrame:
         """Transfer errors of all measured epochs: epoch, layer, set, probe_error, ..."""
         return self._over_epochs(Epoch.transfer, columns.TRANSFER)

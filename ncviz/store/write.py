@@ -106,6 +106,16 @@ def save_results(
         files.write_table(epoch.path / path, tables[name], sources=sources)
 
 
+def save_duplicates(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str]) -> None:
+    """Write which sets share samples with the training samples; no file where none does."""
+    path = epoch.path / layout.DUPLICATES
+    if len(table):
+        files.write_table(path, table, sources=sources)
+    else:
+        with files.storage_errors(path):
+            path.unlink(missing_ok=True)
+
+
 def save_detectors(
     epoch: Epoch, detectors: Mapping[str, Mapping[str, Detector]], chosen: Sequence[str]
 ) -> None:

@@ -96,6 +96,12 @@ def detection_table(run: Run) -> pd.DataFrame:
 
 
 @kept
+def duplicates_table(run: Run) -> pd.DataFrame:
+    """Sets that share samples with the training samples: epoch, set, duplicates, samples."""
+    return run.duplicates()
+
+
+@kept
 def transfer_table(run: Run) -> pd.DataFrame:
     """Transfer errors of all epochs: epoch, layer, set, probe_error, ncm_error, ..."""
     return run.transfer()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from ncviz.duplicates import in_words
 from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
 from ncviz.results import tables
 from ncviz.results.headlines import HEADLINES
@@ -146,6 +147,9 @@ def _key_numbers(view: View, score: str | None) -> None:
     if len(table):
         shown += list(headlines.cards(view, table))[:2]
     components.cards(shown, before)
+    shared = loaders.duplicates_table(view.run)
+    if words := in_words(shared[shared["epoch"] == view.epoch].to_dict("records")):
+        st.warning(plain(words), icon=":material/content_copy:")
 
 
 def _accuracy(run: Run, epoch: int | None) -> float | None:
