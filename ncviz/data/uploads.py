@@ -35,11 +35,19 @@ _FOREIGN = (
     (0, b"II*\x00", "a TIFF image"),
     (0, b"MM\x00*", "a TIFF image"),
     (0, b"8BPS", "a Photoshop document"),
-    (0, b"<svg", "an SVG drawing"),
+    (0, b"\xc5\xd0\xd3\xc6", "a PostScript document"),
     (4, b"ftyphei", "a HEIC image"),
     (4, b"ftypmif", "a HEIC image"),
     (4, b"ftypavif", "an AVIF image"),
     (4, b"ftyp", "a video"),
+)
+# The same for texts, whatever their case and the space before them.
+_TEXTS = (
+    (b"%!ps", "a PostScript document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an SVG drawing or another XML document"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
 )
 
 
@@ -150,6 +158,10 @@ def _format_of(name: str, head: bytes) -> str:
             return kind
     for start, mark, what in _FOREIGN:
         if head[start:].startswith(mark):
+            raise UnreadableImageError(f"{name} is {what}. Expected {LIMITS}.")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, what in _TEXTS:
+        if text.startswith(mark):
             raise UnreadableImageError(f"{name} is {what}. Expected {LIMITS}.")
     raise UnreadableImageError(f"{name} holds no image, whatever its name says. Expected {LIMITS}.")
 
