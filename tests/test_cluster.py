@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -50,19 +51,22 @@ class Cluster:
         """Start workers until there are `count`."""
         # One that was killed may not be gone yet.
         wait_until(lambda: len(self.alive()) == len(self.scheduler.workers))
+        for _ in range(count - len(self.alive())):
+            self.start()
+        wait_until(lambda: len(self.scheduler.workers) == count, 60)
+
+    def start(self) -> None:
         command = [sys.executable, "-m", "distributed.cli.dask_worker", self.address]
         options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--death-timeout", "60"]
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-        for _ in range(count - len(self.alive())):
-            process = subprocess.Popen(
-                [*command, *options],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "2"},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            self.processes.append(process)
-        wait_until(lambda: len(self.scheduler.workers) == count, 60)
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "2"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
 
     def alive(self) -> list[subprocess.Popen]:
         return [one for one in self.processes if one.poll() is None]
@@ -276,6 +280,31 @@ def test_a_scheduler_that_goes_away_is_not_waited_for(tmp_path, hurried):
         timer.join()
     finally:
         own.close()
+
+
+def test_a_scheduler_that_cannot_load_ncviz_is_told(dask, tmp_path):
+    """It is a process of its own, elsewhere; the other tests have theirs in this one."""
+    note = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
+    options = ["--host", "tcp://127.0.0.1", "--port", "0", "--scheduler-file", str(note)]
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    own = Cluster.__new__(Cluster)
+    own.folder, own.processes = tmp_path, []
+    scheduler = subprocess.Popen(
+        [*command, *options], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: note.exists() and note.stat().st_size, 60)
+        own.address = json.loads(note.read_text())["address"]
+        own.start()
+        with pytest.raises(
+            ClusterError, match=r"The scheduler at .* cannot load ncviz.*PYTHONPATH"
+        ):
+            over(own, [partial(double, 1)])
+    finally:
+        for process in (scheduler, *own.processes):
+            process.kill()
+            process.wait()
 
 
 def test_without_dask_it_says_what_to_install(bare, monkeypatch):

@@ -7,11 +7,13 @@ workers run this code and see the same runs is asked of them before.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -41,6 +43,8 @@ LOOK = 1.0
 _CARRIERS = ("python", "dask", "distributed", "cloudpickle")
 # Where one of these differs, numbers may.
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "safetensors")
+# Of mallopt, in glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _FOLDER = Path(__file__).resolve().parents[1]
 
 
@@ -145,6 +149,7 @@ def _require_alike(client: Client, address: str, here: Surroundings) -> None:
     for place, found in (("scheduler", versions["scheduler"]), *versions["workers"].items()):
         for name in _CARRIERS:
             _require_same(place, name, found["packages"].get(name), ours[name])
+    _ask(address, lambda: _require_loaded(client, address), seconds=LOADING)
     folders = [Path(run) for run in here.runs]
     answers = _ask(
         address, lambda: client.run(look_around, folders, on_error="return"), seconds=LOADING
@@ -153,11 +158,25 @@ def _require_alike(client: Client, address: str, here: Surroundings) -> None:
         if isinstance(found, OSError):
             continue  # it is gone; one that comes instead is looked at before it does anything
         if not isinstance(found, Surroundings):
-            raise ClusterError(
-                f"Worker {worker} cannot run ncviz ({found}). Start it where `python -c 'import "
-                "ncviz'` works: in the same environment, with the checkout in PYTHONPATH."
-            )
+            raise _without_ncviz(f"Worker {worker}", found)
         _compare(worker, found, here)
+
+
+def _require_loaded(client: Client, address: str) -> None:
+    # It reads what workers are sent, and so must find the functions that are named in there.
+    try:
+        client.run_on_scheduler(look_around, [])
+    except OSError:
+        raise
+    except Exception as error:
+        raise _without_ncviz(f"The scheduler at {address}", error) from error
+
+
+def _without_ncviz(place: str, error: object) -> ClusterError:
+    return ClusterError(
+        f"{place} cannot load ncviz ({error}). Start it where `python -c 'import ncviz'` works: in "
+        "the same environment, with the checkout in PYTHONPATH."
+    )
 
 
 def _compare(worker: str, found: Surroundings, here: Surroundings) -> None:
@@ -269,10 +288,22 @@ def _prepare(here: Surroundings) -> None:
 
     # Never set back: another thread of this worker may be at a part.
     threadpool_limits(1, user_api="blas")
+    _keep_freed_memory()
     # A worker may have joined after all were asked.
     if here not in _alike:
         _compare(get_worker().address, look_around([Path(run) for run in here.runs]), here)
         _alike.append(here)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    # Dask has its workers give every freed array back to the kernel (MALLOC_TRIM_THRESHOLD_), which
+    # clears it anew for the next one: intervals took three times as long. These are the largest
+    # values that glibc comes to by itself.
+    with suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_TRIM_THRESHOLD, 2**26)
+        mallopt(_MMAP_THRESHOLD, 2**25)
 
 
 _alike: list[Surroundings] = []
@@ -283,6 +314,8 @@ def _ask(address: str, question: Callable[[], Any], *, seconds: float | None = N
     """The answer to a question to scheduler or workers, who have `seconds` for it (ANSWER)."""
     try:
         return _within(seconds or ANSWER, question)
+    except ClusterError:
+        raise
     except Exception as error:
         raise ClusterError(
             f"The Dask cluster at {address} does not answer any more ({error}). What was finished "
