@@ -16,13 +16,19 @@ from ncviz.errors import NcvizError
 ERROR, FAULT, INTERRUPTED, NOT_READ = 2, 70, 130, 141
 
 
-def run_script(main: Callable[[], None], *, interrupted: str = "The same call goes on.") -> None:
+def run_script(
+    main: Callable[[], None],
+    *,
+    interrupted: str = "The same call goes on.",
+    together: bool = False,
+) -> None:
     """Call `main`; exit with 2 after a user's error, 130 after an interruption.
 
     With 141 once nobody reads the output any more, such as after `| head`, and with 70 after an
     exception that nobody foresaw, a fault of ncviz.
 
-    Of several processes under torchrun the first prints, and of what stops them one tells.
+    Of several processes under torchrun the first prints, and of what stops them one tells; only a
+    script whose processes work `together` may be started so.
 
     An NcvizError is printed as one line; `--verbose` on the command line adds its traceback.
     `interrupted` says how to go on after Ctrl-C.
@@ -30,6 +36,8 @@ def run_script(main: Callable[[], None], *, interrupted: str = "The same call go
     warnings.showwarning = _show_warning
     try:
         with processes.quiet_but_first(), processes.noticing_lost_ones():
+            if not together:
+                processes.require_alone()
             main()
         processes.leave()
     except NcvizError as error:

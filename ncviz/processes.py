@@ -103,6 +103,15 @@ def here() -> Processes:
     return Processes(int(rank), int(count), int(local))
 
 
+def require_alone() -> None:
+    """Raise InvalidOptionError if torchrun started several processes, which would write alike."""
+    if here().several:
+        raise InvalidOptionError(
+            f"torchrun started {here().count} processes of a script that works as one: it is for "
+            "train.py and extract.py. Start this one with python; --help says how it spreads work."
+        )
+
+
 def join(device: torch.device) -> Processes:
     """This process, able to talk to the others: by gloo on the CPU and by nccl between GPUs."""
     processes = here()

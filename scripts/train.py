@@ -93,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, interrupted="Go on with --resume.")
+    run_script(main, interrupted="Go on with --resume.", together=True)

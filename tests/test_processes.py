@@ -83,11 +83,11 @@ def test_each_process_takes_the_gpu_of_its_number(second_of_two, monkeypatch):
 # Who speaks
 
 
-def run_as(main, monkeypatch):
+def run_as(main, monkeypatch, *, together=True):
     """`run_script` of a process that ends without ending this one."""
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as ended:
-        cli.run_script(main)
+        cli.run_script(main, together=together)
     return ended.value.code
 
 
@@ -150,6 +150,15 @@ def test_other_errors_stay_what_they_are(second_of_two, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert "silence" not in told
     assert told.splitlines()[-1].startswith("fault: RuntimeError: mat1 and mat2")
+
+
+def test_a_script_that_works_as_one_process_is_not_started_as_two(
+    second_of_two, monkeypatch, capsys
+):
+    called = []
+    assert run_as(lambda: called.append(1), monkeypatch, together=False) == 2
+    assert capsys.readouterr().err.startswith("error: torchrun started 2 processes of a script")
+    assert not called
 
 
 # Splitting
