@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import getpass
 import shutil
 import socket
 import subprocess
@@ -81,12 +82,11 @@ def nginx(app: App, folder: Path) -> Iterator[str]:
     (folder / "htpasswd").write_text("reader:{PLAIN}secret\n")
     (folder / "site.conf").write_text(text)
     (folder / "nginx.conf").write_text(
-        f"pid {folder}/pid; error_log {folder}/error.log; daemon off; events {{}}\n"
+        # As root its workers would be of another user, who cannot read a test's folder.
+        f"user {getpass.getuser()}; pid {folder}/pid; error_log {folder}/error.log; daemon off;\n"
+        "events {}\n"
         f"http {{ access_log off; include {folder}/site.conf; }}\n"
     )
-    folder.chmod(0o755)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)  # its workers belong to another user
     with running(["nginx", "-p", folder, "-c", folder / "nginx.conf"], port) as address:
         yield address
 

@@ -22,6 +22,8 @@ from ncviz.ui.navigation import PAGES
 from ncviz.ui.shared import freeze
 
 ROOT = Path(__file__).resolve().parents[1]
+# Of all pages together; benchmarks/imports.py tells how many each has, and how long they take.
+MOST_MODULES = 2000
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,7 @@ def test_no_page_loads_what_it_does_not_compute_with(run):
         "    heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib', 'sklearn', 'joblib'}\n"
         "    heavy |= {f'scipy.{part}' for part in ('stats', 'optimize', 'spatial', 'cluster')}\n"
         "    assert not heavy & sys.modules.keys(), (page, heavy & sys.modules.keys())\n"
+        f"assert len(sys.modules) < {MOST_MODULES}, len(sys.modules)\n"
     )
     environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(run.path.parent), "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
