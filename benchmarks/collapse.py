@@ -120,7 +120,7 @@ def made_in_a_file(path: Path, count: int, dim: int) -> np.ndarray:
         rows = min(_ROWS, count - at)
         features[at : at + rows] = np.maximum(rng.standard_normal((rows, dim), np.float32), 0)
     features.flush()
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,10 @@ def made_in_files(folder: Path, train: int, queries: int) -> tuple[Head, Feature
         logits[at : at + _ROWS] = head.logits(block)
     features.flush()
     logits.flush()
-    mapped = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "logits")]
+    mapped = [
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("features", "logits")
+    ]
     asked = np.arange(queries) % CLASSES
     seen = draw(asked)
     return head, FeatureSet(*mapped, labels), FeatureSet(seen, head.logits(seen), asked)
