@@ -34,6 +34,7 @@ from ncviz.evaluation.maps import embed
 from ncviz.store import bucket, cache, files, layout, list_runs, run_folder, stamp
 from ncviz.store.folders import new_folder
 from ncviz.store.inventory import inventory
+from ncviz.store.pack import pack
 from ncviz.store.remote import RemotePath, place, require_local
 
 fsspec = pytest.importorskip("fsspec")
@@ -340,6 +341,14 @@ def test_a_run_at_a_url_is_not_written(made, url, tmp_path):
     now = {name: bytes(file.getvalue()) for name, file in memory.MemoryFileSystem.store.items()}
     assert now == before
     assert content
+
+
+def test_a_run_at_a_url_is_packed_into_a_folder(made, url, tmp_path, files_below):
+    fsspec.filesystem("memory").pipe_file("/runs/cats/training/state.safetensors", b"x")
+    fsspec.filesystem("memory").pipe_file("/runs/cats/.lock", b"x")
+    pack(ncviz.open_run(url), tmp_path / "here" / "cats", weights=[])
+    pack(made, tmp_path / "there" / "cats", weights=[])
+    assert files_below(tmp_path / "here") == files_below(tmp_path / "there")
 
 
 def test_scripts_read_a_run_at_a_url_and_write_none(call, url, monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 from ncviz.store import files, layout, seal
 from ncviz.store.epoch import Epoch
 from ncviz.store.folders import new_folder
+from ncviz.store.remote import RemotePath, is_remote
 from ncviz.store.run import Run, open_run
 
 
@@ -33,14 +34,33 @@ def pack(run: Run, folder: Path, *, weights: Sequence[int]) -> Run:
     for path in run.path.rglob("*"):
         files.require_inside(path)
     with new_folder(folder) as copy:
-        shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
+        if is_remote(run.path):
+            _fetch(run, copy, weights)
+        else:
+            shutil.copytree(run.path, copy, ignore=partial(_left_out, run, weights))
         for epoch in kept:
             _write_half(epoch, layout.epoch_folder(copy, epoch.number) / layout.MODEL)
         seal.list_unsealed(copy)
     return open_run(folder)
 
 
+def _fetch(run: Run, copy: Path, kept: Sequence[int]) -> None:
+    own = _own(run, kept)
+    for path in run.path.rglob("*"):
+        below = path.relative_to(run.path)
+        inside = {path, *path.parents}
+        if path.is_file() and not inside & own and not any(p.startswith(".") for p in below.parts):
+            (copy / below).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy / below)
+
+
 def _left_out(run: Run, kept: Sequence[int], folder: str, names: list[str]) -> set[str]:
+    own = _own(run, kept)
+    return {name for name in names if name.startswith(".") or Path(folder) / name in own}
+
+
+def _own(run: Run, kept: Sequence[int]) -> set[Path | RemotePath]:
+    """What a run keeps to itself."""
     # Compared as whole paths: a data set may be called `training`.
     own = {run.path / layout.TRAINING, run.path / layout.EXTRACTION}
     own |= {layout.epoch_folder(run.path, number) / layout.MODEL for number in run.epochs}
@@ -50,7 +70,7 @@ def _left_out(run: Run, kept: Sequence[int], folder: str, names: list[str]) -> s
         for number in run.epochs
         if number not in kept
     }
-    return {name for name in names if name.startswith(".") or Path(folder) / name in own}
+    return own
 
 
 def _write_half(epoch: Epoch, path: Path) -> None:
