@@ -294,10 +294,10 @@ def test_no_path_leads_to_other_files(server, path):
 
 
 def test_a_few_readers_at_once_raise_nothing(server):
-    options = Namespace(users=3, minutes=0.03, think=0.05, rewrite=None)
+    options = Namespace(users=2, minutes=0.03, think=0.05, rewrite=None)
     options.names, options.weighted = ["digits"], [("digits", 60)]
     before = exceptions(server.log)
     seen = asyncio.run(crowd(server.address, server.pid, options, ROOT / "checkpoints"))
-    assert seen.ended.drawn >= 3 * (1 + len(PAGES)) + 2
+    assert seen.ended.drawn > 2 * (1 + len(PAGES)) + 1
     assert not seen.failures
     assert exceptions(server.log) == before
