@@ -93,7 +93,7 @@ KEYS = (*KEYS, "kind", "b_run", "b_epoch", "metric", "score", "paths", "reject",
 
 @pytest.mark.parametrize("page", PAGES)
 def test_an_address_leads_nowhere_else(two_runs, open_app, page):  # noqa: F811
-    for turn in range(3):
+    for turn in (0, 4):
         values = {key: ODD[(turn + at) % len(ODD)] for at, key in enumerate(KEYS)}
         app = healthy(open_app(two_runs, page, **values))
         assert app.selectbox(key="run").value in ("cats", "dogs")

@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from whole_runs import EPOCH, make_whole_run, readers, readers_of
 
-from ncviz.errors import CorruptFileError, NcvizError
-from ncviz.store import files, layout, list_runs, open_run, seal
+from ncviz.errors import CorruptFileError, MissingDataError, NcvizError
+from ncviz.store import Epoch, files, layout, list_runs, open_run, seal
 from ncviz.store.description import SEALED
 
 SECONDS = 10
@@ -509,3 +509,13 @@ def test_every_file_that_is_shipped_is_what_was_written():
             files.read_table(path, {})
     assert len(found) > 700
     assert not list_runs(shipped).problems
+
+
+def test_a_group_that_was_changed_on_purpose_makes_results_stale(run):
+    path = run.path / layout.DESCRIPTION
+    description = json.loads(path.read_text()) | {"ood_sets": {"letters": "far", "noise": "far"}}
+    del description["seal"]["ood_sets"]
+    with content_of(path, json.dumps(description).encode()):
+        for table in (Epoch.detection, Epoch.detection_means):
+            with pytest.raises(MissingDataError, match=r"'letters' as near.*evaluate\.py whole"):
+                table(open_run(run.path).epoch(EPOCH))

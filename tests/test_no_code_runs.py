@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from whole_runs import make_whole_run, readers
+from whole_runs import make_whole_run, readers_of
 
 from ncviz import data
 from ncviz.errors import CorruptFileError, InvalidArrayError, NcvizError
@@ -215,7 +215,7 @@ def test_no_file_of_a_run_is_unpickled(whole, sprung, make):
         try:
             if list_runs(whole.path.parent).problems:
                 refused += 1
-            for read in readers(whole).values():
+            for read in readers_of(whole, path).values():
                 try:
                     read()
                 except NcvizError:

@@ -136,10 +136,19 @@ class Epoch(EpochFiles):
 
     def detection(self) -> pd.DataFrame:
         """One row for each layer, detector and OOD set, with its detection metrics."""
-        return self._result("detection", columns.DETECTION)
+        table = self._result("detection", columns.DETECTION)
+        groups = dict(zip(table["set"], table["group"], strict=True))
+        for name, group in self.run.ood_sets.items():
+            if groups.get(name, group) != group:
+                raise MissingDataError(
+                    f"The results of {self._where} have '{name}' as {groups[name]}, the run has it "
+                    f"as {group}. {self._how_to_evaluate(self.path / layout.TABLES['detection'])}"
+                )
+        return table
 
     def detection_means(self) -> pd.DataFrame:
         """Detection metrics averaged over the OOD sets of a group: layer, detector, group, ..."""
+        self.detection()  # which tells whether the groups are still those of the run
         return self._result("means", columns.MEANS)
 
     def calibration(self) -> pd.DataFrame:
