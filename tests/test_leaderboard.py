@@ -91,7 +91,10 @@ def strip_to_older(run: Run) -> None:
         path = folder / "detection.parquet"
         table = pq.read_table(path)
         ends = [name for name in table.column_names if name.endswith(("_low", "_high"))]
-        pq.write_table(table.drop_columns(ends), path, write_page_checksum=True)
+        # Nor were there seals.
+        kept = {b"sources": table.schema.metadata[b"sources"]}
+        older = table.drop_columns(ends).replace_schema_metadata(kept)
+        pq.write_table(older, path, write_page_checksum=True)
         for name in ("means", "calibration", "reliability", "temperature"):
             (folder / f"{name}.parquet").unlink()
 

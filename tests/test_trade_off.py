@@ -125,8 +125,7 @@ def test_runs_without_transfer_say_which_command_measures_it(measured, open_page
 def test_runs_on_other_data_are_left_out(tmp_path, open_page):
     make_run(tmp_path, "cats")
     other = make_run(tmp_path, "digits")
-    text = (other.path / "run.json").read_text().replace('"id_set": "made"', '"id_set": "digits"')
-    (other.path / "run.json").write_text(text)
+    write.update_description(other, id_set="digits")
     for path in (other.path / "epochs").glob("*/features/made"):
         path.rename(path.with_name("digits"))
     app = open_page(tmp_path, run="cats")
