@@ -18,6 +18,7 @@ from typing import NamedTuple
 from bench import Row, Table, machine
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 
 class Script(NamedTuple):
@@ -26,9 +27,15 @@ class Script(NamedTuple):
     heading: str
     name: str
     options: tuple[str, ...] = ()
+    tables: bool = True
+    """whether it gives tables of `bench`, or a text of its own"""
 
 
-_IMAGENET = ("--train", "40000", "--queries", "2000", "--dim", "2048", "--classes", "1000")
+_IMAGENET = (
+    *("--train", "40000", "--queries", "2000", "--dim", "2048", "--classes", "1000", "--detectors"),
+    *("msp", "energy", "entropy", "gen", "react", "vra", "dice", "ash_b", "scale", "lts", "she"),
+    *("fdbd", "nci", "vim", "mahalanobis", "knn", "nnguide"),
+)
 SCRIPTS = (
     Script("Detectors at the size of CIFAR-100", "detectors"),
     Script("Detectors at the dimensions of ImageNet, on a part of it", "detectors", _IMAGENET),
@@ -38,8 +45,9 @@ SCRIPTS = (
     Script("Growth", "growth"),
     Script("Evaluation grid", "grid"),
     Script("Training, extraction and data loading", "network"),
-    Script("Start-up of the pages", "imports"),
-    Script("Many readers at once", "users"),
+    Script("Start-up of the pages", "imports", tables=False),
+    Script("Many readers at once", "users", tables=False),
+    Script("The same while results are rewritten", "users", ("--rewrite",), tables=False),
 )
 
 
@@ -48,14 +56,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="scripts by name; by default all")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
-    parser.add_argument("--json", type=Path, default=HERE.parent / "docs" / "benchmarks.json")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--json", type=Path, default=ROOT / "docs" / "benchmarks.json")
     given = parser.parse_args()
-    done = json.loads(given.json.read_text())["scripts"] if given.only else {}
+    kept = given.only and given.json.exists()
+    done = json.loads(given.json.read_text())["scripts"] if kept else {}
     for script in SCRIPTS:
         if given.only and script.name not in given.only:
             continue
-        done[script.heading] = {"command": command(script), "tables": tables_of(script)}
+        done[script.heading] = {"command": command(script), **measured(script)}
         written = {"machine": machine(), "scripts": done}
         given.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
         given.page.write_text(page(written))
@@ -65,13 +74,15 @@ def command(script: Script) -> str:
     return " ".join(["python", f"benchmarks/{script.name}.py", *script.options])
 
 
-def tables_of(script: Script) -> list[dict]:
+def measured(script: Script) -> dict:
     """What a script measures, run by itself, so that none inherits another's memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tables.json"
         called = [sys.executable, HERE / f"{script.name}.py", *script.options, "--json", path]
-        subprocess.run(called, check=True, cwd=HERE.parent)
-        return json.loads(path.read_text())
+        done = subprocess.run(called, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        print(f"## {script.heading}\n\n{done.stdout}", flush=True)
+        found = json.loads(path.read_text())
+    return {"tables": found} if script.tables else {"text": done.stdout, "numbers": found}
 
 
 def page(written: dict) -> str:
@@ -90,7 +101,8 @@ def page(written: dict) -> str:
         if script.heading in written["scripts"]:
             one = written["scripts"][script.heading]
             lines += ["", f"## {script.heading}", "", f"`{one['command']}`"]
-            lines += [f"\n{as_table(each).markdown()}" for each in one["tables"]]
+            lines += [f"\n{as_table(each).markdown()}" for each in one.get("tables", ())]
+            lines += ["```", one["text"].rstrip(), "```"] if "text" in one else []
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,8 @@ def like(array: Array, example: Array) -> Array:
     """`array` in the library and on the device of `example`."""
     if not is_torch_array(example):
         return to_numpy(array)
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.copy()  # torch has no tensors that must not be written to
     return array_namespace(example).asarray(array, device=device(example))
 
 

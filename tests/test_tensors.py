@@ -136,6 +136,15 @@ def test_exactly_collapsed_tensors():
     assert metrics.nc3_duality == pytest.approx(0, abs=1e-12)
 
 
+def test_a_tensor_of_a_read_only_array_is_a_copy(recwarn):
+    array = np.ones(3)
+    array.flags.writeable = False
+    moved = xp.like(array, ON)
+    moved += 1
+    assert array.tolist() == [1, 1, 1]
+    assert not recwarn.list
+
+
 def test_nan_in_a_tensor_is_refused():
     broken = torch.ones(3, 2)
     broken[1, 1] = float("nan")
