@@ -232,7 +232,7 @@ def test_a_worker_that_joins_later_is_looked_at_too(dask, tmp_path):
         distributed.Client(dask.address, set_as_default=False) as client,
         pytest.raises(ClusterError, match=f"tcp://.* does not see the run {tmp_path}"),
     ):
-        client.submit(cluster._call, sleep, here).result(timeout=20)
+        client.submit(cluster._call, sleep, here).result(timeout=60)
 
 
 def test_a_part_that_brings_down_workers_is_given_up(dask, tmp_path, monkeypatch):

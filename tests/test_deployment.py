@@ -63,7 +63,7 @@ def running(command: list, port: int, **options) -> Iterator[str]:
         yield f"http://localhost:{port}/ncviz"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @contextmanager

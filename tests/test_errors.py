@@ -136,7 +136,7 @@ def test_output_that_nobody_reads_ends_a_script_quietly():
     script.stdout.readline()
     script.stdout.close()
     assert script.stderr.read() == ""
-    assert script.wait(timeout=20) == 141
+    assert script.wait(timeout=60) == 141
 
 
 def test_an_interruption_has_its_code():
@@ -144,7 +144,7 @@ def test_an_interruption_has_its_code():
     script = a_script(body)
     script.stdout.readline()
     script.send_signal(signal.SIGINT)
-    _, err = script.communicate(timeout=20)
+    _, err = script.communicate(timeout=60)
     assert script.returncode == 130
     assert err == "interrupted: What was finished is kept. The same call goes on.\n"
 

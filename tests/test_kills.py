@@ -75,7 +75,7 @@ def server():
     one = Server()
     yield one
     one.process.stdin.close()
-    assert one.process.wait(timeout=20) == 0
+    assert one.process.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")

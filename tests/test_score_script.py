@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -153,12 +154,19 @@ def test_exit_codes(digits_checkpoints, folder, tmp_path):
     assert bad.returncode == 1
     assert "gone.png is not there" in bad.stderr
     assert len(list(csv.reader(io.StringIO(bad.stdout)))) == 15
-    for words in (("nothing", folder), ("digits",), ("digits", folder, "--rule", "x")):
-        wrong = call(*words, checkpoints=digits_checkpoints)
-        assert wrong.returncode == 2
-        assert wrong.stderr.startswith("error: ")
-        assert len(wrong.stderr.splitlines()) == 1
-        assert wrong.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["nothing", "here"], ["digits"], ["digits", ".", "--rule", "x"]])
+def test_a_call_that_is_wrong_is_one_line(digits_checkpoints, words, monkeypatch, capsys):
+    monkeypatch.setenv("NCVIZ_CHECKPOINTS", str(digits_checkpoints))
+    monkeypatch.setattr(sys, "argv", ["score.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
 
 
 @pytest.mark.slow

@@ -39,7 +39,11 @@ def _section(one: DetectorInfo) -> Iterator[str]:
     yield from ("", f"### {_title(one)}", "", "$$", one.formula, "$$", "")
     if one.defaults:
         defaults = ", ".join(f"`{name} = {value}`" for name, value in one.defaults.items())
-        none = " (None: chosen from the layer or fitted)" if None in one.defaults.values() else ""
+        none = (
+            " (None: chosen from the layer, fitted, or not used)"
+            if None in one.defaults.values()
+            else ""
+        )
         yield from (f"Parameters: {defaults}{none}.", "")
     yield f"{one.source}. {one.caveat}"
 
