@@ -23,6 +23,14 @@ from benchmarks.serving import running_app
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+@pytest.fixture(autouse=True)
+def _main_module_as_it_was():
+    """A page that a test runs is the main module, which another test's processes would import."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def digits_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoints folder with the run `digits`: 6 epochs trained, 4 saved and evaluated."""
