@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,11 +64,16 @@ STEPS: dict[str, Callable[[Path], object]] = {
 
 
 def prepare() -> None:
-    """Small data, no clock and no sync: a kill takes nothing that was written."""
+    """Small data, no clock and no sync: a kill takes nothing that was written.
+
+    A child may become a user of few rights, who need not be able to read installed packages.
+    """
     load = data.load
     loop.time = SimpleNamespace(perf_counter=lambda: 0.0)
-    for module in ("ncviz.data.record", "ncviz.importing.run"):
-        import_module(module).datetime = SimpleNamespace(now=lambda zone: datetime(2000, 1, 1))
+    versions = {name: version(name) for name in ("numpy", "torch", "torchvision")}
+    for module in map(import_module, ("ncviz.data.record", "ncviz.importing.run")):
+        module.datetime = SimpleNamespace(now=lambda zone: datetime(2000, 1, 1))
+        module.version = versions.__getitem__
     maps.umap_chain = _chain
     os.fsync = lambda file: None
 
@@ -171,6 +177,7 @@ def main() -> None:
     torch.set_num_threads(1)
     prepare()
     import_what_steps_import()
+    data.load(NAME, "train")
     gc.freeze()  # the collector of a forked process would copy what it looks at
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -35,7 +35,8 @@ def test_pages_are_whole_where_no_other_machine_can_be_found():
         chromium.close()
     asked = {url for url in requests if url.startswith("http") and not url.startswith(address)}
     assert asked == {"http://example.org/"}
-    assert set(failed) == asked
+    # A request of the page before may end with it.
+    assert {url for url in failed if not url.startswith(address)} == asked
     assert [
         each for each in complaints if "example.org" not in each and "NOT_RESOLVED" not in each
     ] == []

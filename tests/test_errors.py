@@ -141,7 +141,8 @@ def test_output_that_nobody_reads_ends_a_script_quietly():
 
 def test_an_interruption_has_its_code():
     body = "import time\ndef main():\n    print('up', flush=True)\n    time.sleep(60)"
-    script = a_script(body)
+    # Ctrl-C counts in a script whether or not it does where the tests run, such as under nohup.
+    script = a_script(body, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     script.stdout.readline()
     script.send_signal(signal.SIGINT)
     _, err = script.communicate(timeout=60)
