@@ -12,8 +12,8 @@ from ncviz import threads, xp
 from ncviz.errors import InvalidArrayError
 from ncviz.xp import Array
 
-# Float64 numbers of a batch that are handled at once: 64 MB.
-_ENTRIES = 2**23
+# Float64 numbers of a batch that are handled at once on a thread: 16 MB.
+_ENTRIES = 2**21
 
 
 def require_finite(array: Array, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,16 +10,16 @@ import numpy as np
 from ncviz import threads, xp
 from ncviz.xp import Array
 
-# Entries that are copied to be sorted out, 256 MB in float32; more are counted instead.
-_COPIED = 2**26
-# Rows counted at once, and bits of a number that one pass looks at.
-_ROWS, _BITS = 4096, 16
+# Entries that are copied to be sorted out, 4 MB in float32; and those of a sample of more.
+_COPIED, _SAMPLED = 2**20, 2**16
+# Rows looked at at once, and bits of a number that one pass of counting looks at.
+_ROWS, _BITS = 1024, 16
 
 
 def percentiles(values: Array, shares: Sequence[float]) -> list[float]:
     """Percentiles of all entries of (N, D), by interpolation between the two that are nearest.
 
-    Copies at most 256 MB of float32 or their own wider type.
+    All of them are copied and sorted out only where they are few.
 
     Parameters
     ----------
@@ -30,9 +31,12 @@ def percentiles(values: Array, shares: Sequence[float]) -> list[float]:
         copy = values.astype(np.result_type(values.dtype, np.float32)).ravel(order="K")
         return np.percentile(copy, shares, overwrite_input=True).tolist()
     places = [share / 100 * (values.size - 1) for share in shares]
-    ranks = sorted({int(place) + step for place in places for step in (0, 1)} - {values.size})
-    found = dict(zip(ranks, _by_rank(values, ranks), strict=True))
-    return [_between(found[int(p)], found.get(int(p) + 1, 0.0), p - int(p)) for p in places]
+    found = []
+    for place in places:
+        ranks = [int(place), min(int(place) + 1, values.size - 1)]
+        low, high = _in_bracket(values, ranks) or _by_rank(values, ranks)
+        found.append(_between(low, high, place - int(place)))
+    return found
 
 
 def _of_tensor(values: Array, shares: Sequence[float]) -> list[float]:
@@ -52,6 +56,42 @@ def _of_tensor(values: Array, shares: Sequence[float]) -> list[float]:
 
 def _between(low: float, high: float, share: float) -> float:
     return low + (high - low) * share if share else low
+
+
+def _in_bracket(values: np.ndarray, ranks: Sequence[int]) -> list[float] | None:
+    """The entries that stand at `ranks`, next to each other, from a part of all that holds them.
+
+    A sample tells between which two values they lie, with what is surely enough to spare. Those in
+    between are sorted out; None where they are many, or where the sample was wrong.
+    """
+    rows = max(1, _SAMPLED // values.shape[1])
+    sample = np.sort(values[:: max(1, len(values) // rows)], axis=None)
+    share = ranks[0] / values.size
+    spare = 8 * math.sqrt(share * (1 - share) / len(sample)) + 2 / len(sample)
+    ends = (int(len(sample) * (share + sign * spare)) for sign in (-1, 1))
+    low, high = (sample[min(max(end, 0), len(sample) - 1)] for end in ends)
+    most = 4 * spare * values.size + 2 * len(sample)
+
+    def look(block: np.ndarray) -> tuple[int, int, np.ndarray]:
+        below, within = block < low, block <= high
+        inside = within & ~below
+        number = int(np.count_nonzero(inside))
+        few = block[inside] if low != high and number <= most else block[:0, 0]
+        return int(np.count_nonzero(below)), number, few
+
+    blocks = [values[at : at + _ROWS] for at in range(0, len(values), _ROWS)]
+    below, numbers, parts = zip(*threads.spread(look, blocks), strict=True)
+    first, number = sum(below), sum(numbers)
+    if not first <= ranks[0] <= ranks[1] < first + number:
+        return None
+    if low == high:
+        return [float(low)] * 2
+    between = np.concatenate(parts)
+    if len(between) < number:
+        return None
+    return np.partition(between, [rank - first for rank in ranks])[
+        [rank - first for rank in ranks]
+    ].tolist()
 
 
 def _by_rank(values: np.ndarray, ranks: Sequence[int]) -> list[float]:

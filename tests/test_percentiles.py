@@ -17,9 +17,10 @@ SHARES = (0.5, 10, 50, 90, 99.9)
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Arrays of any size are too large to be copied."""
+    """Arrays of any size are too large to be copied, and no sample tells anything."""
     monkeypatch.setattr(module, "_COPIED", 0)
     monkeypatch.setattr(module, "_ROWS", 7)
+    monkeypatch.setattr(module, "_in_bracket", lambda values, ranks: None)
 
 
 @given(
@@ -35,6 +36,7 @@ def test_counting_finds_what_sorting_finds(values, share):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_COPIED", 0)
         patch.setattr(module, "_ROWS", 7)
+        patch.setattr(module, "_in_bracket", lambda values, ranks: None)
         found = percentiles(values, (share, 50))
     expected = np.percentile(values.astype(np.float64), (share, 50))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
@@ -53,6 +55,37 @@ def test_activations_of_which_most_are_zero(counted):
     values = np.maximum(np.random.default_rng(0).normal(size=(400, 8)) - 1, 0).astype(np.float32)
     np.testing.assert_allclose(
         percentiles(values, SHARES), np.percentile(values, SHARES), rtol=1e-6
+    )
+
+
+@given(
+    values=arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 60), st.integers(1, 5)),
+        elements=st.floats(-10, 10, width=16),
+    ),
+    share=st.floats(0.01, 99.99),
+    sampled=st.integers(1, 100),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_sample_leads_to_what_sorting_finds(values, share, sampled):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_COPIED", 0)
+        patch.setattr(module, "_SAMPLED", sampled)
+        patch.setattr(module, "_ROWS", 7)
+        found = percentiles(values, (share, 50))
+    expected = np.percentile(values.astype(np.float64), (share, 50))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.5])
+def test_a_large_array_is_sorted_out_by_a_sample(shift, monkeypatch):
+    monkeypatch.setattr(module, "_by_rank", None)  # which is for what a sample cannot tell
+    values = np.random.default_rng(0).normal(size=(30_000, 60)).astype(np.float32)
+    values = np.maximum(values + shift, 0)
+    shares = (5, 10, 90, 99)
+    np.testing.assert_allclose(
+        percentiles(values, shares), np.percentile(values, shares), rtol=1e-6
     )
 
 

@@ -35,6 +35,8 @@ training samples. What needs the "network" itself is scored during extraction, n
 # Rows handled at once, which bounds the float64 copies: on a thread of the processor those that its
 # cache holds, and as tensors, where a GPU wants more of them.
 _BLOCK, _TENSOR_BLOCK = 1024, 16384
+# Rows that are added up at once: too little work to be cut into smaller pieces.
+_SUMMED = 8192
 
 _REGISTRY: dict[str, type[Detector]] = {}
 
@@ -352,7 +354,11 @@ def mean_feature(train: FeatureSet, statistics: ClassStatistics | None) -> Array
     if statistics is not None:
         return statistics.mean
     library = xp.namespace(train.features)
-    return library.sum(train.features, axis=0, dtype=library.float64) / len(train)
+
+    def add_up(block: FeatureSet) -> Array:
+        return library.sum(block.features, axis=0, dtype=library.float64)
+
+    return sum(over_blocks(add_up, train, _SUMMED)) / len(train)
 
 
 def over_blocks(
