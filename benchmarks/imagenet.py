@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,8 @@ def tables(given: argparse.Namespace) -> Iterator[Table]:
         took = []
 
         def fit_statistics() -> None:
-            work = lambda: ClassStatistics.of(train.features, train.labels, CLASSES)  # noqa: E731
-            took.append(timed(work, best_of=1))
+            whole = partial(ClassStatistics.of, train.features, train.labels, CLASSES)
+            took.append(timed(whole, best_of=1))
 
         held = memory_of(fit_statistics)
         seconds, statistics = took.pop()

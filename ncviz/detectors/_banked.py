@@ -109,8 +109,9 @@ class Banked(Detector):
     def _inverse_lengths(self) -> Array:
         """(N,) float64, one over the length of each training feature; 0 for a feature of zeros."""
         blocks = [self.bank_[at : at + _ROWS] for at in range(0, len(self.bank_), _ROWS)]
-        lengths = xp.namespace(self.bank_).concat([xp.norms(xp.float64(each)) for each in blocks])
-        return xp.ratio(1.0 + 0 * lengths, lengths)
+        library = xp.namespace(self.bank_)
+        lengths = library.concat([xp.norms(xp.float64(each)) for each in blocks])
+        return xp.ratio(library.ones_like(lengths), lengths)
 
     @cached_property
     def _products(self) -> Any:

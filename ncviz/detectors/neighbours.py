@@ -10,7 +10,13 @@ from typing import Any, ClassVar
 from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.detectors._banked import Banked, Largest, rounding
-from ncviz.detectors.base import register, require_count, require_not_negative, require_positive
+from ncviz.detectors.base import (
+    over_blocks,
+    register,
+    require_count,
+    require_not_negative,
+    require_positive,
+)
 from ncviz.linalg import unit_vectors
 from ncviz.xp import Array
 
@@ -281,7 +287,7 @@ class NNGuide(Banked):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
-        self.energies_ = _energy(train)
+        self.energies_ = xp.namespace(train.logits).concat(list(over_blocks(_energy, train)))
         self.neighbours_ = min(self.k, len(train))
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Guide:
