@@ -90,7 +90,9 @@ def page(written: dict) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`, which prints the same. A ratio says how many times better ours is "
+        "`make bench` measures all of it anew and writes this page, "
+        "`python benchmarks/all.py --only NAME` a part; what is not here was not measured yet. "
+        "A ratio says how many times better ours is "
         "than what stands beside it, both measured in one process on the same arrays. A bound is "
         "the time that the machine takes at least for the operations or bytes that have to be, at "
         "its own measured rates. [benchmarks.json](benchmarks.json) holds the same for programs.",
