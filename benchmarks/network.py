@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=32, help="of the ResNet-18")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="that decode images")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
 
 
 def tables(options: argparse.Namespace) -> Iterator[Table]:

@@ -94,7 +94,8 @@ def share(name: str, parameter: str) -> float:
 
 def vim(made: Made) -> peers.ViM:
     weight, bias = torch.from_numpy(made.head.weight), torch.from_numpy(made.head.bias)
-    return peers.ViM(None, d=made.head.dim // 2, w=weight, b=bias)
+    dim = 1000 if made.head.dim >= 2048 else made.head.dim // 2  # as ours, of these sizes
+    return peers.ViM(None, d=dim, w=weight, b=bias)
 
 
 PEERS = {

@@ -159,6 +159,8 @@ class ClassStatistics:
     Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983): every term that is
     added to a scatter is positive semi-definite, so no subtraction of nearly equal numbers occurs,
     however far the features have collapsed. Batches, workers and GPUs may come in any order.
+    Products are made on one thread each: they round alike whatever the number of cores, and no
+    other thread of BLAS lies in wait for the next one while a network has its turn.
 
     Attributes
     ----------
@@ -194,6 +196,7 @@ class ClassStatistics:
         """Statistics of features (N, D) with labels (N,) in 0..classes-1."""
         return cls.empty(classes, np.shape(features)[-1]).update(features, labels)
 
+    @threads.single_products()
     def update(self, features: Array, labels: Array) -> Self:
         """Add features (B, D) with labels (B,) in 0..C-1; returns self.
 
@@ -235,6 +238,7 @@ class ClassStatistics:
         squares = xp.class_sums(xp.squares(centred)[:, None], labels, self.classes)[:, 0]
         return ClassStatistics(counts, means, centred.T @ centred, squares)
 
+    @threads.single_products()
     def merge(self, other: ClassStatistics) -> Self:
         """Add the samples of `other`, which must have the same C and D; returns self."""
         if self.means.shape != other.means.shape:

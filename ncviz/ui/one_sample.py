@@ -11,6 +11,7 @@ from ncviz.neighbours import Neighbour
 from ncviz.ui import (
     components,
     detector,
+    inline,
     path_loaders,
     pictures,
     sample_grid,
@@ -91,11 +92,9 @@ def _picture(sample: pd.Series) -> np.ndarray | pictures.Missing:
         with st.container(border=True, height=_SIDE // 2):
             st.markdown(":material/hide_image: No picture")
         return found
-    # Whole multiples, so that pixels stay squares of equal size.
-    factor = max(1, _SIDE // max(found.shape[:2]))
-    large = np.kron(found, np.ones((factor, factor, 1), np.uint8))
-    width = max(large.shape[1], round(_SIDE * large.shape[1] / max(large.shape[:2])))
-    st.image(large, width=width, alt=f"{sample['truth']}, {sample['set']} {sample['index']}")
+    width = max(1, round(_SIDE * found.shape[1] / max(found.shape[:2])))
+    alt = f"{sample['truth']}, {sample['set']} {sample['index']}"
+    st.image(inline.pixels(found, _SIDE), width=width, alt=alt)
     return found
 
 

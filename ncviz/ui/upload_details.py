@@ -21,7 +21,7 @@ from ncviz.figures import (
 from ncviz.figures.maps import percentiles
 from ncviz.figures.theme import ood_style
 from ncviz.thresholds import Costs
-from ncviz.ui import components, detector, shell, told, upload_loaders, upload_surroundings
+from ncviz.ui import components, detector, inline, shell, told, upload_loaders, upload_surroundings
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
 from ncviz.ui.view import View
@@ -65,24 +65,18 @@ def _verdict(seen: Seen) -> None:
     original, network, words = st.columns([1, 1, 2], gap="medium")
     width, height = seen.opened.size
     original.image(
-        seen.opened.preview,
+        inline.address(seen.opened.preview, "jpeg"),
         f"As uploaded, {width:,} x {height:,} pixels",
         alt=f"The image {seen.name} as it was uploaded",
     )
     network.image(
-        _enlarged(seen.sight.pixels),
+        inline.pixels(seen.sight.pixels, 2 * _SIDE),
         f"As the network sees it, {len(seen.sight.pixels)} x {len(seen.sight.pixels)} pixels",
         alt=f"{seen.name} scaled and cut to what the network sees",
     )
     with words:
         _say_verdict(seen)
         _top_classes(seen)
-
-
-def _enlarged(pixels: np.ndarray) -> np.ndarray:
-    """Each pixel as a square: what blurs when a browser enlarges it was never there."""
-    factor = max(1, 2 * _SIDE // len(pixels))
-    return np.kron(pixels, np.ones((factor, factor, 1), np.uint8))
 
 
 def _say_verdict(seen: Seen) -> None:

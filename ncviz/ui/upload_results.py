@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from PIL import Image
 from ncviz import spreadsheet
 from ncviz.data.uploads import open_upload, plain_name
 from ncviz.errors import NcvizError
-from ncviz.ui import loaders
+from ncviz.ui import inline, loaders
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -232,9 +231,7 @@ def _icon(pixels: np.ndarray) -> str:
     """The pixels as a small PNG file in an address, which is how tables take pictures."""
     image = Image.fromarray(pixels)
     image.thumbnail((_ICON_SIDE, _ICON_SIDE))
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return inline.pixels(np.asarray(image))
 
 
 def _agreement(verdicts: Sequence[Verdict]):

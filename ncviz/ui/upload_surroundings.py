@@ -13,7 +13,7 @@ from ncviz.figures import placed_on_map
 from ncviz.figures.maps import KINDS
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
 from ncviz.neighbours import Neighbour
-from ncviz.ui import components, controls, loaders, pictures, sample_loaders
+from ncviz.ui import components, controls, inline, loaders, pictures, sample_loaders
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ncviz.ui.upload_details import Seen
 
 _PER_ROW = 5
+_SIDE = 128  # pixels of a picture's longer side
 _SCATTERED = 0.5
 
 
@@ -56,8 +57,7 @@ def _show_neighbour(view: View, neighbour: Neighbour) -> str:
     missing = picture.reason if isinstance(picture, pictures.Missing) else ""
     what = sample_loaders.class_name(view.run, neighbour.set_name, neighbour.label, neighbour.key)
     if not missing:
-        factor = max(1, 128 // max(picture.shape[:2]))
-        st.image(np.kron(picture, np.ones((factor, factor, 1), np.uint8)), alt=what, width=128)
+        st.image(inline.pixels(picture, _SIDE), alt=what, width=_SIDE)
     st.markdown(f"**{plain(what)}**")
     st.caption(
         f"{plain(_where(view, neighbour))}  \ndistance {neighbour.distance:.3g}  \n"
