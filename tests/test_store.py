@@ -132,6 +132,10 @@ def test_arrays_come_back_as_they_were(tmp_path, array):
     np.testing.assert_array_equal(back["a"], array)
     assert (back["a"].dtype, back["a"].shape) == (array.dtype, array.shape)
     assert list(files.read_arrays(path, ["b"])) == ["b"]
+    mapped = files.map_arrays(path)
+    assert set(mapped) == {"a", "b"}
+    np.testing.assert_array_equal(mapped["a"], array)
+    assert (mapped["a"].dtype, mapped["a"].shape) == (array.dtype, array.shape)
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -12,7 +12,7 @@ import pandas as pd
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
 from ncviz.projector import etf_size, project
-from ncviz.store import columns, files, fitted, layout, marks, parts
+from ncviz.store import columns, files, fitted, layout, marks, parts, room
 from ncviz.store.provenance import RETRAIN, EpochFiles
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Epoch(EpochFiles):
         return (*stages, *self.run.layers)
 
     def features(self, set_name: str, layer: str = "encoder") -> FeatureSet:
-        """Features and logits of a set, in float32.
+        """Features and logits of a set, in float32; those of a very large set are memory-mapped.
 
         Logits are computed from features and head where they are not stored; a layer without a
         head takes the logits of the network, which sit on the last layer.
@@ -59,6 +59,7 @@ class Epoch(EpochFiles):
         UnknownNameError : no such layer or set.
         MissingDataError : the file comes from other weights or samples than the run's.
         CorruptFileError : the file is damaged, or its arrays do not fit each other.
+        StorageError : there is no room for a very large set among the temporary files.
         """
         self._require_layer(layer)
         name = self.full_name(set_name)
@@ -67,27 +68,32 @@ class Epoch(EpochFiles):
             raise UnknownNameError("data set", set_name, self.sets, hint)
         path = layout.feature_file(self.path, name)
         self._require_current(path, self.feature_sources(name))
-        arrays = files.read_arrays(path, mend=self.run.how_to_extract(path))
+        arrays = files.map_arrays(path, mend=self.run.how_to_extract(path))
         last = self.run.layers[-1]
         head = None if "logits" in arrays else self.head(last)
         try:
             features = self._of_layer(arrays, layer)
             under_head = features if layer == last else self._of_layer(arrays, last)
-            logits = arrays["logits"] if head is None else head.logits(under_head)
-            return FeatureSet(features, logits.astype(np.float32), arrays.get("labels"))
+            if head is None:
+                logits = room.filled(lambda at: arrays["logits"][at], arrays["logits"].shape)
+            else:
+                shape = len(under_head), head.classes
+                logits = room.filled(lambda at: head.logits(under_head[at]), shape)
+            labels = np.array(arrays["labels"]) if "labels" in arrays else None
+            return FeatureSet(features, logits, labels)
         except KeyError as error:
             raise CorruptFileError(
                 f"{path} has no array {error}. {self.run.how_to_extract(path)}"
             ) from error
-        except (TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise CorruptFileError(f"{path}: {error} {self.run.how_to_extract(path)}") from error
 
     def _of_layer(self, arrays: Mapping[str, np.ndarray], layer: str) -> np.ndarray:
         if layer in arrays or layer not in self.run.derived_layers:
-            return arrays[layer].astype(np.float32)
-        encoder = arrays[ENCODER].astype(np.float32)
-        kind = self.run.recipe["model"]["projector"]
-        return project(encoder, etf_size(kind, encoder.shape[1], len(self.run.classes)))
+            return room.filled(lambda at: arrays[layer][at], arrays[layer].shape)
+        encoder, kind = arrays[ENCODER], self.run.recipe["model"]["projector"]
+        size = etf_size(kind, encoder.shape[1], len(self.run.classes))
+        return room.filled(lambda at: project(encoder[at].astype(np.float32), size), encoder.shape)
 
     def head(self, layer: str = "encoder") -> Head:
         """The linear classifier on `layer`."""

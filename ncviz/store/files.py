@@ -212,6 +212,8 @@ def _reading(path: Path, mend: str) -> Iterator[None]:
         yield
     except NcvizError:
         raise
+    except FileNotFoundError as error:  # it has gone since it was looked for
+        raise MissingDataError(f"{path} does not exist. {mend}".strip()) from error
     except PermissionError as error:
         raise StorageError(f"Cannot read {path}: {error.strerror}. Make it readable.") from error
     except _DAMAGE as error:
@@ -297,6 +299,18 @@ def read_arrays(
                 f"{path} has no array '{missing[0]}' (it has: {', '.join(sorted(present))}). {mend}"
             )
         return {name: file.get_tensor(name) for name in names or sorted(present)}
+
+
+def map_arrays(path: Path, *, mend: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, read-only and mapped: read as they are looked at.
+
+    Raises
+    ------
+    MissingDataError, CorruptFileError : as `read_arrays`.
+    """
+    with _reading(path, mend), safe_open(path, framework="np"):
+        seal.require_arrays(path)
+        return seal.mapped(path)
 
 
 def array_names(path: Path, *, mend: str = "") -> list[str]:

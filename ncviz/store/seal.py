@@ -172,6 +172,21 @@ def _read_header(file: IO[bytes]) -> tuple[int, dict[str, dict[str, Any]], dict[
     return 8 + length, infos, infos.pop("__metadata__", {})
 
 
+def mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that `require_arrays` has passed, mapped from it."""
+    with path.open("rb") as file:
+        start, infos, _ = _read_header(file)
+        found = {}
+        for name, info in infos.items():
+            kind, shape = _TYPES[info["dtype"]], tuple(info["shape"])
+            first = start + info["data_offsets"][0]
+            if math.prod(shape):
+                found[name] = np.asarray(np.memmap(file, kind, "r", first, shape))
+            else:  # nothing can be mapped of it
+                found[name] = np.empty(shape, kind)
+        return found
+
+
 def _digest(file: IO[bytes], start: int, infos: Mapping[str, Mapping[str, Any]]) -> str:
     """What `files.fingerprint` makes of the arrays, without holding any of them."""
     digest = _new()
