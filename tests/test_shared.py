@@ -22,8 +22,9 @@ from ncviz.ui.navigation import PAGES
 from ncviz.ui.shared import freeze
 
 ROOT = Path(__file__).resolve().parents[1]
-# Of all pages together; benchmarks/imports.py tells how many each has, and how long they take.
-MOST_MODULES = 2000
+# Of all pages together but for plotly and SciPy, of which each version loads other parts;
+# benchmarks/imports.py tells how many each page has, and how long they take.
+MOST_MODULES = 1700
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,8 @@ def test_no_page_loads_what_it_does_not_compute_with(run):
         "    heavy = {'torch', 'torchvision', 'umap', 'numba', 'matplotlib', 'sklearn', 'joblib'}\n"
         "    heavy |= {f'scipy.{part}' for part in ('stats', 'optimize', 'spatial', 'cluster')}\n"
         "    assert not heavy & sys.modules.keys(), (page, heavy & sys.modules.keys())\n"
-        f"assert len(sys.modules) < {MOST_MODULES}, len(sys.modules)\n"
+        "own = [name for name in sys.modules if name.split('.')[0] not in ('plotly', 'scipy')]\n"
+        f"assert len(own) < {MOST_MODULES}, len(own)\n"
     )
     environment = {**os.environ, "NCVIZ_CHECKPOINTS": str(run.path.parent), "PYTHONPATH": str(ROOT)}
     result = subprocess.run(

@@ -87,11 +87,15 @@ def test_numbers_of_the_sentences_are_those_of_the_run(tmp_path):
     add_maps(run)
     runs = {"cats": run}
     table = run.collapse()
-    table = table[table["layer"] == "projector"].set_index(["metric", "epoch"])["value"]
+    table = table[table["layer"] == "projector"]
+    nc1, spread = (
+        table[table["metric"] == metric].set_index("epoch")["value"]
+        for metric in ("nc1_pinv", "nc2_cosine_std")
+    )
     sentence = step_of(runs, "Classes collapse").sentence
-    assert f"from {table['nc1_pinv', 1]:.3g} at epoch 1 to {table['nc1_pinv', 9]:.3g}" in sentence
-    assert table["nc1_pinv", 9] < table["nc1_pinv", 1]
-    assert f"by {table['nc2_cosine_std', 9]:.3g};" in step_of(runs, TITLES[1]).sentence
+    assert f"from {nc1[1]:.3g} at epoch 1 to {nc1[9]:.3g}" in sentence
+    assert nc1[9] < nc1[1]
+    assert f"by {spread[9]:.3g};" in step_of(runs, TITLES[1]).sentence
 
     found = run.detection()
     found = found[(found["layer"] == "projector") & (found["epoch"] == 9)]
