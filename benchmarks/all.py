@@ -96,7 +96,7 @@ def page(written: dict) -> str:
         "# Benchmarks",
         "",
         "`make bench` measures all of it anew and writes this page, "
-        "`python benchmarks/all.py --only NAME` a part; what is not here was not measured yet. "
+        "`python benchmarks/all.py --only NAME` a part. "
         "A ratio says how many times better ours is "
         "than what stands beside it, both measured in one process on the same arrays. A bound is "
         "the time that the machine takes at least for the operations or bytes that have to be, at "
