@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
+import least
 import numpy as np
-from bench import Row, Table, memory_of, rates, run, seconds, timed
+from bench import Row, Table, memory_of, run, seconds, timed
 from loops import LOOPS
 from made import Made, make
 from peers import PEERS
@@ -86,15 +87,20 @@ def fit_and_score(name: str, made: Made) -> np.ndarray:
 
 def one(name: str, made: Made) -> Row:
     ours, scores = timed(partial(fit_and_score, name, made))
+    bound = bound_of([name], made)
     if name not in PEERS:
-        return Row(name, ours)
+        return Row(name, ours, bound=bound)
     theirs, others = timed(partial(PEERS[name], made))
     rank = spearmanr(scores, -others.detach().numpy()).statistic
     notes = [SLOWER.get(name, "")] if theirs < ours else []
     if not rank > 1 - 1e-4:
         notes += [f"Spearman correlation {rank:.4f}", OTHER_SCORES.get(name, "")]
     note = "; ".join(filter(None, notes))
-    return Row(name, ours, theirs, aim="1x", reached=theirs >= ours, note=note)
+    return Row(name, ours, theirs, bound, aim="1x", reached=theirs >= ours, note=note)
+
+
+def bound_of(names: Collection[str], made: Made) -> float:
+    return least.seconds(names, made.train, made.queries, made.head)
 
 
 def together(made: Made, alone: Table, size: str) -> Table:
@@ -102,8 +108,7 @@ def together(made: Made, alone: Table, size: str) -> Table:
     theirs = {row.what: row.theirs for row in alone.rows if row.theirs is not None}
     others = [name for name in theirs if name not in NEIGHBOURS]
     near = sum(theirs.get(name, 0) for name in NEIGHBOURS)
-    pairs = len(made.train) * len(made.queries) * 2 * made.head.dim
-    product = rates().bound(single=pairs)
+    product = bound_of(NEIGHBOURS, made)
     table = Table(f"Sets of detectors, fit and score: {size}", theirs="pytorch-ood")
     measured = seconds(partial(product_and_top, made))
     ours = seconds(partial(fit_and_score_all, others, made))
@@ -113,6 +118,7 @@ def together(made: Made, alone: Table, size: str) -> Table:
             f"the {len(others)} without neighbours",
             ours,
             rest,
+            bound_of(others, made),
             aim="15x",
             reached=rest >= 15 * ours,
             note=profile(others, made),
@@ -140,15 +146,16 @@ def together(made: Made, alone: Table, size: str) -> Table:
             f"all {len(common)} that both have",
             ours,
             whole,
+            bound_of(common, made),
             aim="5x",
             reached=whole >= 5 * ours,
             note=f"one product of torch and its top 50 alone would allow {whole / measured:.3g}x",
         )
     )
     everything = [name for name in detectors.names() if is_scored(name)]
-    table.rows.append(
-        Row(f"all {len(everything)} of ours", seconds(partial(fit_and_score_all, everything, made)))
-    )
+    ours = seconds(partial(fit_and_score_all, everything, made))
+    bound = bound_of(everything, made)
+    table.rows.append(Row(f"all {len(everything)} of ours", ours, bound=bound))
     held = memory_of(partial(fit_and_score_all, everything, made))
     table.rows.append(
         Row(
@@ -215,8 +222,10 @@ def against_loops(made: Made, size: str) -> Table:
         note = f"the loop was timed on {count} samples; Spearman correlation of both {rank:.4f}"
         if name == "neco":
             note += "; that code turns all samples at once and loops over two norms alone"
+        nobody = made.train[:0]
+        bound = least.seconds([name], nobody, made.queries, made.head, statistics=True)
         table.rows.append(
-            Row(name, ours, theirs, aim="50x", reached=theirs >= 50 * ours, note=note)
+            Row(name, ours, theirs, bound, aim="50x", reached=theirs >= 50 * ours, note=note)
         )
     return table
 

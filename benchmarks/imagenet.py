@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import least
 import numpy as np
 from bench import Row, Table, memory_of, rates, run, timed
 
@@ -60,12 +61,13 @@ def tables(given: argparse.Namespace) -> Iterator[Table]:
                 took.append(timed(work, best_of=1))
 
             held = memory_of(fit_and_score)
-            table.rows.append(row(name, took.pop()[0], held))
+            bound = least.seconds([name], train, queries, head, statistics=True)
+            table.rows.append(row(name, took.pop()[0], held, bound))
         near = {name: fitted[name] for name in ("knn", "nnguide", "relation")}
         held = memory_of(
             lambda: took.append(timed(lambda: detectors.score_all(near, queries), best_of=1))
         )
-        bound = rates().bound(single=2 * given.train * given.queries * DIM)
+        bound = least.seconds(list(near), train, queries, head)
         table.rows.append(row("those three in one pass", took.pop()[0], held, bound))
         size = train.features.nbytes + train.logits.nbytes
     table.rows.append(Row("size of the features and logits, in GB", size / 1e9))
