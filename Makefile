@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
+FAST := -n 2 --dist loadfile -m "not slow and not browser"
 ALL := $(patsubst %,-r %,$(wildcard requirements*.txt))
 
 .PHONY: app test check bench clean lock audit oldest newest
@@ -19,7 +20,7 @@ test: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(BIN)/python -m pytest $(FAST)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/all.py
@@ -37,14 +38,14 @@ audit: $(TOOLS)/.done
 oldest: $(TOOLS)/.done
 	$(TOOLS)/bin/uv venv --clear --python $(PYTHON) $(VENV)-oldest
 	$(TOOLS)/bin/uv pip install --python $(VENV)-oldest --resolution lowest-direct $(ALL)
-	$(VENV)-oldest/bin/python -m pytest -m "not slow and not browser"
+	$(VENV)-oldest/bin/python -m pytest $(FAST)
 
 newest: $(TOOLS)/.done
 	$(TOOLS)/bin/uv venv --clear --python $(PYTHON) $(VENV)-newest
 	$(TOOLS)/bin/uv pip install --python $(VENV)-newest --require-hashes -r requirements.lock
 	$(TOOLS)/bin/uv pip install --python $(VENV)-newest $(ALL)
 	$(VENV)-newest/bin/python docs/dependencies.py > docs/dependencies.md
-	$(VENV)-newest/bin/python -m pytest -m "not slow and not browser"
+	$(VENV)-newest/bin/python -m pytest $(FAST)
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(TOOLS)
