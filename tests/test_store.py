@@ -12,6 +12,7 @@ import struct
 import time
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -144,6 +145,24 @@ def test_the_same_content_makes_the_same_file(tmp_path, kind):
     for folder in "abc":
         write_file(tmp_path / folder / name, 50)
     assert len({(tmp_path / folder / name).read_bytes() for folder in "abc"}) == 1
+
+
+@pytest.mark.parametrize("read", [files.read_arrays, lambda path: files.read_table(path, {})])
+def test_a_file_that_has_just_gone_is_missing_and_not_damaged(tmp_path, monkeypatch, read):
+    path = tmp_path / "f"
+    path.write_bytes(b"some")
+    monkeypatch.setattr(files, "require_inside", Path.unlink)
+    with pytest.raises(MissingDataError, match="f does not exist"):
+        read(path)
+
+
+def test_a_file_that_has_just_come_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "f.safetensors"
+    files.write_arrays(path, {"a": np.ones(2)})
+    looks, is_file = [False], Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda self: looks.pop() if looks else is_file(self))
+    assert list(files.read_arrays(path)) == ["a"]
+    assert not looks
 
 
 def test_tables_come_back_as_they_were(tmp_path):

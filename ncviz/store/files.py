@@ -204,10 +204,11 @@ def _write_sorted(part: Path, content: memoryview) -> None:
 @contextmanager
 def _reading(path: Path, mend: str) -> Iterator[None]:
     try:
-        if not path.exists():
-            raise MissingDataError(f"{path} does not exist. {mend}".strip())
         if not path.is_file():
-            raise ValueError("it is not a regular file")
+            if not path.exists():
+                raise MissingDataError(f"{path} does not exist. {mend}".strip())
+            if not path.is_file():  # still: a writer may have put it there meanwhile
+                raise ValueError("it is not a regular file")
         require_inside(path)
         yield
     except NcvizError:
