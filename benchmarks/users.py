@@ -228,6 +228,11 @@ def measure(options, checkpoints: Path) -> tuple[Seen, list[str]]:
         log = Path(folder) / "log"
         with running_app(checkpoints, log=log) as (address, pid):
             seen = asyncio.run(crowd(address, pid, options, checkpoints))
+        seen.failures = Counter(
+            # Without Markdown's escapes, and without the place of this machine's runs.
+            text.replace("\\", "").replace(str(checkpoints), "CHECKPOINTS")
+            for text in seen.failures.elements()
+        )
         return seen, exceptions(log)
 
 
