@@ -25,6 +25,7 @@ from ncviz.metrics.confusion import confusion_matrix
 from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
+from ncviz.metrics.distribution import ScoreDistribution
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
 from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
@@ -41,6 +42,7 @@ __all__ = [
     "OperatingPoint",
     "PairedTest",
     "Reliability",
+    "ScoreDistribution",
     "auroc_variance",
     "bootstrap",
     "confusion_matrix",

@@ -253,6 +253,20 @@ class Epoch(EpochFiles):
         scores = files.read_arrays(path, [name], mend=mend)[name]
         return parts.require_scores(path, name, scores, mend=mend)
 
+    def distribution(self, detector: str, set_name: str, layer: str = "encoder") -> np.ndarray:
+        """Return the increasing scores (N,) of all N samples of a set that were evaluated.
+
+        Densities, curves, thresholds and p-values use these. `scores` returns the kept samples in
+        their own order, which is what tables and pictures of single samples use. In a packed run
+        the values between the stored order statistics are interpolated.
+
+        Raises
+        ------
+        MissingDataError
+            If the detector was not evaluated on the set.
+        """
+        return np.sort(self.scores(detector, set_name, layer).astype(np.float64))
+
     def layer_scores(self, layer: str, detector: str = "") -> dict[str, dict[str, np.ndarray]]:
         """Scores (N,) at a layer by detector and by set's full name; of one detector, or of all."""
         self._require_layer(layer)

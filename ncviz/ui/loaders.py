@@ -143,6 +143,12 @@ def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np
 
 
 @kept
+def distribution(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
+    """Return the increasing scores (N,) of all evaluated samples of a set."""
+    return run.epoch(epoch).distribution(detector, set_name, layer)
+
+
+@kept
 def sample_indices(run: Run, set_name: str) -> np.ndarray:
     """(N,) index in its set of each cached sample; where the run does not say, their positions."""
     try:

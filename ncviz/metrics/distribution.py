@@ -1,0 +1,71 @@
+"""Score distributions of many samples, kept as a few order statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ncviz.metrics.ranking import require_scores
+
+ORDER_STATISTICS = 257
+"""Number of order statistics kept of a larger set of scores."""
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """Order statistics of the scores of one set, from which curves of all samples are drawn.
+
+    Attributes
+    ----------
+    values : (K,) float, increasing order statistics, the smallest and the largest among them
+    ranks : (K,) int, 0-based position of each value among the N sorted scores, increasing
+    """
+
+    values: np.ndarray
+    ranks: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        """Number of scores N that the order statistics were taken from."""
+        return int(self.ranks[-1]) + 1
+
+    @classmethod
+    def of(cls, scores: np.ndarray, size: int = ORDER_STATISTICS) -> Self:
+        """Keep about `size` order statistics of `scores`, evenly spaced in rank.
+
+        The score that 95% of the samples reach is always kept, so that the threshold of FPR95
+        stays exact. Sets of at most `size` scores are kept whole.
+
+        Parameters
+        ----------
+        scores : (N,) finite numbers, N >= 1
+
+        Raises
+        ------
+        InvalidArrayError
+            If the scores are empty, not one-dimensional, NaN or infinite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> distribution = ScoreDistribution.of(np.arange(10_000.0))
+        >>> distribution.samples, len(distribution.values)
+        (10000, 258)
+        >>> float(np.abs(distribution.expand() - np.arange(10_000.0)).max()) < 1e-9
+        True
+        """
+        ordered = np.sort(require_scores(scores, "Scores to summarise:"))
+        count = len(ordered)
+        if count <= size:
+            return cls(ordered, np.arange(count))
+        even = np.linspace(0, count - 1, size).round().astype(np.int64)
+        # The same rank as `threshold_at_tpr(scores, 0.95)`.
+        accepted = int(np.searchsorted(np.arange(1, count + 1) / count, 0.95)) + 1
+        ranks = np.unique(np.r_[even, count - accepted])
+        return cls(ordered[ranks], ranks)
+
+    def expand(self) -> np.ndarray:
+        """Return (N,) increasing scores, linear in rank between the order statistics."""
+        return np.interp(np.arange(self.samples), self.ranks, self.values)
