@@ -11,7 +11,8 @@ from app_elements import figures_on, messages, sizes_on
 from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
-from ncviz.store import open_run
+from ncviz.evaluation.summary import as_text
+from ncviz.store import open_run, write
 from ncviz.thresholds import calibration_half, choose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -324,6 +325,16 @@ def test_overview_tells_what_each_run_is_and_did(open_app, good):
     assert "From epoch 1 to 9, NC1 fell from" in said
     labels = [metric.label for metric in app.metric]
     assert labels[:3] == ["Test accuracy", "AUROC near", "AUROC far"]
+
+
+def test_overview_shows_findings_of_the_run(open_app, tmp_path):
+    run = make_run(tmp_path, "cats")
+    make_run(tmp_path, "dogs")
+    write.update_description(run, findings={"labels": "Labels appear to be permuted: *a*, b."})
+    app = healthy(open_app(tmp_path, run="cats"))
+    assert [each.value for each in app.warning] == [r"Labels appear to be permuted\: \*a\*, b\."]
+    assert not healthy(open_app(tmp_path, run="dogs")).warning
+    assert "Labels appear to be permuted: *a*, b." in as_text(open_run(run.path))
 
 
 def test_overview_card_opens_its_run_on_another_page(open_app, good):

@@ -21,8 +21,8 @@ BASE = {
     *("percentiles", "temperature", "threads", "xp"),
 }
 SCIENCE = BASE | {
-    *("collapse", "correlation", "detectors", "duplicates", "embedding", "metrics", "neighbours"),
-    *("through_training", "thresholds", "transfer"),
+    *("collapse", "correlation", "detectors", "duplicates", "embedding", "label_order", "metrics"),
+    *("neighbours", "through_training", "thresholds", "transfer"),
 }
 SCREEN = SCIENCE | {"spreadsheet", "store", "figures", "glossary", "results", "sources"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes", "spreadsheet"}
@@ -50,12 +50,13 @@ ALLOWED = {
     "metrics": BASE,
     "thresholds": BASE | {"metrics"},
     "correlation": BASE,
+    "label_order": BASE | {"thresholds"},
     "neighbours": BASE,
     "through_training": BASE,
     "transfer": BASE,
     "caching": BASE | {"transfer"},
     "store": BASE | {"collapse", "detectors", "metrics", "processes", "transfer"},
-    "importing": BASE | {"caching", "data", "store"},
+    "importing": BASE | {"caching", "data", "label_order", "store"},
     "data": {"errors", "literal"},
     "models": {"errors", "projector"},
     "inference": BASE

@@ -40,6 +40,7 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
         parts.append(
             "Imported without a head: metrics and detectors that look at one are left out."
         )
+    parts += run.findings.values()
     parts += filter(None, [in_words(saved.duplicates().to_dict("records"))])
     for layer in saved.layers:
         parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]

@@ -104,6 +104,7 @@ def key_numbers(study: Study) -> Iterator[Block]:
         ("Number", "Value", "What it is"),
         rows,
     )
+    yield from map(Text, study.run.findings.values())
     if shared := in_words(study.epoch.duplicates().to_dict("records")):
         yield Text(shared)
     if len(study.here(study.means)):

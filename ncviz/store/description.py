@@ -121,4 +121,5 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "without_transfer": ("an object of reasons", _or_absent(_are_notes)),
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
     "data": ("an object of fingerprints", _or_absent(_are_notes)),
+    "findings": ("an object of sentences", _or_absent(_are_notes)),
 }

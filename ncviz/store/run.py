@@ -92,6 +92,11 @@ class Run:
         return bool(self.description.get("imported"))
 
     @property
+    def findings(self) -> dict[str, str]:
+        """Sentences on what appears to be wrong, by subject: ``"labels"``, ``"head"``."""
+        return dict(self.description.get("findings") or {})
+
+    @property
     def without_transfer(self) -> dict[str, str]:
         """OOD sets that transfer cannot be measured on, each with what it lacks."""
         return dict(self.description.get("without_transfer") or {})

@@ -147,6 +147,8 @@ def _key_numbers(view: View, score: str | None) -> None:
     if len(table):
         shown += list(headlines.cards(view, table))[:2]
     components.cards(shown, before)
+    for sentence in view.run.findings.values():
+        st.warning(plain(sentence), icon=":material/warning:")
     shared = loaders.duplicates_table(view.run)
     if words := in_words(shared[shared["epoch"] == view.epoch].to_dict("records")):
         st.warning(plain(words), icon=":material/content_copy:")
