@@ -191,8 +191,8 @@ _DETECTION = (
     ),
     Term(
         "Percentile",
-        "Share of known samples that score as low as this one or lower. 50 is the middle of "
-        "them; 0 is below all of them.",
+        "Share of the known samples that score lower than this one, equal scores counting half "
+        "(mid-rank). 50 is the middle of the known samples; 0 is below all of them.",
     ),
     Term(
         "AUROC",

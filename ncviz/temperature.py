@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
 
+from ncviz import xp
 from ncviz.arrays import require_labels, require_matrix
 from ncviz.errors import InvalidArrayError
 
@@ -45,7 +45,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     def slope(log_temperature: float) -> float:
         """Derivative of the loss in 1/T; falls as T grows."""
-        expected = softmax(gaps * np.exp(-log_temperature), axis=1)
+        expected = xp.softmax(gaps * np.exp(-log_temperature))
         expected *= gaps
         return expected.sum(axis=1).mean()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
+from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
 from ncviz.definitions import MetricInfo, by_name
 from ncviz.errors import InvalidArrayError
@@ -303,4 +303,4 @@ def _error(head: Head, features: np.ndarray, targets: np.ndarray) -> float:
 def _cross_entropy(head: Head, features: np.ndarray, targets: np.ndarray) -> float:
     logits = head.logits(features)
     own = logits[np.arange(len(targets)), targets]
-    return float(np.mean(logsumexp(logits, axis=1) - own))
+    return float(np.mean(xp.logsumexp(logits) - own))

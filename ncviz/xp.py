@@ -106,18 +106,61 @@ def logsumexp(logits: Array, *, keepdims: bool = False) -> Array:
 
 
 def softmax(logits: Array) -> Array:
-    """(N, C) exp of each row, over its sum."""
+    """Return the softmax (N, C) of logits (N, C), in float64.
+
+    Every probability that a page, a table or a detector reports comes from this function or from
+    `largest_probability` and `log_softmax`, which agree with it.
+    """
     xp = namespace(logits)
-    powers = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    powers = xp.exp(_below_largest(logits))
     powers /= xp.sum(powers, axis=1, keepdims=True)
     return powers
 
 
-def log_softmax(logits: Array) -> Array:
-    """(N, C) logarithm of the softmax, which does not underflow."""
+def largest_probability(logits: Array) -> Array:
+    """Return the largest softmax (N,) of each row of logits (N, C), in float64.
+
+    The value is 1 / sum_c exp(z_c - max z), which rounding cannot move outside [1/C, 1].
+    """
     xp = namespace(logits)
-    gaps = logits - xp.max(logits, axis=1, keepdims=True)
-    return gaps - xp.log(xp.sum(xp.exp(gaps), axis=1, keepdims=True))
+    return 1 / xp.sum(xp.exp(_below_largest(logits)), axis=1)
+
+
+def log_softmax(logits: Array) -> Array:
+    """Return the logarithm of the softmax (N, C) of logits (N, C), in float64."""
+    return _log_terms(logits)[0]
+
+
+def log_softmax_and_complement(logits: Array) -> tuple[Array, Array]:
+    """Return log p and log(1 - p), both (N, C), of the softmax p of logits (N, C), in float64.
+
+    The complement of the largest probability is the sum of the others. 1 - p would lose it where p
+    rounds to 1, which is where the samples of a confident network are.
+    """
+    log_p, others, log_others, log_sum, largest = _log_terms(logits)
+    xp = namespace(log_p)
+    log_rest = xp.log1p(-xp.exp(others - log_sum))  # p <= 1/2 for all but the largest
+    log_rest[largest] = (log_others - log_sum)[:, 0]
+    return log_p, log_rest
+
+
+def _below_largest(logits: Array) -> Array:
+    """Return z - max z of each row, a new array in float64."""
+    xp = namespace(logits)
+    wide = xp.astype(logits, xp.float64, copy=False)
+    return wide - xp.max(wide, axis=1, keepdims=True)
+
+
+def _log_terms(logits: Array) -> tuple[Array, Array, Array, Array, tuple]:
+    """Return log p, and what log(1 - p) is computed from."""
+    xp = namespace(logits)
+    gaps = _below_largest(logits)
+    largest = row_numbers(gaps), xp.argmax(gaps, axis=1)
+    others = xp.astype(gaps, xp.float64, copy=True)
+    others[largest] = -xp.inf
+    log_others = logsumexp(others, keepdims=True)
+    log_sum = xp.log1p(xp.exp(log_others))
+    return gaps - log_sum, others, log_others, log_sum, largest
 
 
 def sigmoid(values: Array) -> Array:

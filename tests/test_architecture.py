@@ -36,7 +36,7 @@ ALLOWED = {
     "percentiles": {"threads", "xp"},
     "projector": {"errors"},
     "arrays": {"errors", "threads", "xp"},
-    "temperature": {"arrays", "errors"},
+    "temperature": {"arrays", "errors", "xp"},
     "processes": {"errors"},
     "cli": {"errors", "processes"},
     "glossary": set(),

@@ -529,7 +529,7 @@ def test_the_samples_that_moved_most_are_listed_and_selected(open_page, good):
     assert (np.diff(np.abs(change)) <= 1e-9).all()
     epoch = [open_run(good / "cats").epoch(n) for n in (9, 1)]
     shares = [
-        metrics.shares_below(
+        metrics.percentiles(
             *(e.scores("energy", s, "projector").astype(float) for s in ("noise", "test"))
         )
         for e in epoch

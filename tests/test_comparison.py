@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, kstest, norm, percentileofscore
+from scipy.stats import binomtest, kstest, norm
 
 from ncviz import metrics
 from ncviz.errors import InvalidArrayError
@@ -297,27 +297,6 @@ def test_holm_of_a_textbook_example():
 def test_what_is_no_p_value_is_refused(bad):
     with pytest.raises(InvalidArrayError, match="from 0 to 1"):
         metrics.holm(bad)
-
-
-# Percentiles
-
-
-@given(
-    scores=st.lists(st.integers(-3, 3), max_size=12),
-    others=st.lists(st.integers(-3, 3), min_size=1),
-)
-@settings(max_examples=150, deadline=None)
-def test_shares_below_match_counting_and_scipy(scores, others):
-    found = metrics.shares_below(np.array(scores, float), np.array(others, float))
-    counted = [sum((o < s) + 0.5 * (o == s) for o in others) / len(others) for s in scores]
-    np.testing.assert_allclose(found, counted)
-    oracle = [
-        (percentileofscore(others, s, "weak") + percentileofscore(others, s, "strict")) / 200
-        for s in scores
-    ]
-    np.testing.assert_allclose(found, oracle, atol=1e-12)
-    among = metrics.shares_below(np.array(others, float), np.array(others, float))
-    assert among.mean() == pytest.approx(0.5)
 
 
 # Errors

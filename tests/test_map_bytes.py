@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ncviz.figures.maps import MapFrames, class_colours, pack, percentiles, ten_of
+from ncviz.figures.maps import MapFrames, class_colours, pack, ten_of
 
 EPOCHS, LAYERS, SAMPLES = 3, 2, 5
 
@@ -97,13 +97,6 @@ def test_the_token_tells_contents_apart(frames):
     assert pack(frames)[0] == pack(replace(frames))[0]
     assert pack(frames)[0] != pack(replace(frames, points=-frames.points))[0]
     assert pack(frames)[0] != pack(replace(frames, classes=("a", "b", "c")))[0]
-
-
-def test_percentiles_are_shares_of_the_known():
-    known = np.array([3.0, 1.0, 2.0, 4.0])
-    np.testing.assert_array_equal(
-        percentiles(np.array([0.5, 1.0, 2.5, 9.0]), known), [0, 0.25, 0.5, 1]
-    )
 
 
 @pytest.mark.parametrize(("classes", "chosen"), [(100, []), (100, [3, 7]), (8, []), (2, [1])])

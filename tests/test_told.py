@@ -167,7 +167,7 @@ def test_an_image_is_told_by_its_verdicts():
         for name, place, known in (("Energy", 0.01, False), ("MSP", 0.4, True))
     ]
     assert told.strips(strips) == (
-        "1 of 2 detectors say unknown. Share of known samples that score as low as the image: "
+        "1 of 2 detectors say unknown. Percentile of the image among the known samples: "
         "Energy 1.0 %, MSP 40.0 %."
     )
     moment = figures.Moment(4, 0.02, known=False, predicted="cat", probability=0.5)

@@ -35,7 +35,7 @@ class GradNorm(Detector):
 
     def _score(self, samples: FeatureSet) -> Array:
         library, classes = xp.namespace(samples.logits), samples.logits.shape[1]
-        surprise = library.abs(classes * xp.softmax(xp.float64(samples.logits)) - 1)
+        surprise = library.abs(classes * xp.softmax(samples.logits) - 1)
         size = library.sum(library.abs(samples.features), axis=1, dtype=library.float64)
         return library.sum(surprise, axis=1) * size
 

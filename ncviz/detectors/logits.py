@@ -28,7 +28,7 @@ class MaxSoftmax(Detector):
     caveat = "Saturates at 1 for a confident network: samples that tie there cannot be told apart."
 
     def _score(self, samples: FeatureSet) -> Array:
-        return _largest_probability(xp.float64(samples.logits))
+        return xp.largest_probability(samples.logits)
 
 
 @register
@@ -127,7 +127,7 @@ class TemperatureScaling(Detector):
         return self.temperature is None
 
     def _score(self, samples: FeatureSet) -> Array:
-        return _largest_probability(xp.float64(samples.logits) / self.temperature_)
+        return xp.largest_probability(xp.float64(samples.logits) / self.temperature_)
 
 
 @register
@@ -143,7 +143,7 @@ class Entropy(Detector):
     caveat = "Close to MSP for a confident network; it also sees how the rest is spread."
 
     def _score(self, samples: FeatureSet) -> Array:
-        log_p = _log_probabilities(samples.logits)
+        log_p = xp.log_softmax(samples.logits)
         library = xp.namespace(log_p)
         return library.vecdot(library.exp(log_p), log_p)
 
@@ -178,7 +178,7 @@ class GEN(Detector):
         self.top = require_count(top, "The number of probabilities that GEN sums over")
 
     def _score(self, samples: FeatureSet) -> Array:
-        log_p, log_rest = _log_probabilities_and_rests(samples.logits)
+        log_p, log_rest = xp.log_softmax_and_complement(samples.logits)
         log_terms = log_p + log_rest
         library = xp.namespace(log_terms)
         if self.top < log_p.shape[1]:
@@ -231,7 +231,7 @@ class KLMatching(Detector):
         self.log_templates_[own] = library.log1p(-surplus)
 
     def _score(self, samples: FeatureSet) -> Array:
-        log_p = _log_probabilities(samples.logits)
+        log_p = xp.log_softmax(samples.logits)
         library = xp.namespace(log_p)
         p = library.exp(log_p)
         crossed = p @ self.log_templates_.T  # (B, K) sum of p log d_k
@@ -241,46 +241,7 @@ class KLMatching(Detector):
 
 def _probabilities_by_decision(samples: FeatureSet) -> tuple[Array, Array]:
     """(C, C) sum of the softmax of the samples predicted as each class, and their numbers (C,)."""
-    log_p = _log_probabilities(samples.logits)
+    log_p = xp.log_softmax(samples.logits)
     library, classes = xp.namespace(log_p), log_p.shape[1]
     predicted = library.argmax(log_p, axis=1)
     return xp.class_sums(library.exp(log_p), predicted, classes), xp.counts(predicted, classes)
-
-
-def _largest_probability(logits: Array) -> Array:
-    """(B,) largest softmax of float64 logits (B, C)."""
-    library = xp.namespace(logits)
-    # 1 / sum exp(z - max): rounding cannot carry it outside [1/C, 1].
-    gaps = logits - library.max(logits, axis=1, keepdims=True)
-    return 1 / library.sum(library.exp(gaps), axis=1)
-
-
-def _log_probabilities(logits: Array) -> Array:
-    """(B, C) log p of the softmax of logits (B, C), in float64."""
-    return _of_largest_and_others(logits)[0]
-
-
-def _log_probabilities_and_rests(logits: Array) -> tuple[Array, Array]:
-    """(B, C) log p and log (1 - p) of the softmax of logits (B, C), in float64."""
-    log_p, others, log_others, log_sum, largest = _of_largest_and_others(logits)
-    library = xp.namespace(log_p)
-    log_rest = library.log1p(-library.exp(others - log_sum))  # p <= 1/2 for all but the largest
-    log_rest[largest] = (log_others - log_sum)[:, 0]
-    return log_p, log_rest
-
-
-def _of_largest_and_others(logits: Array) -> tuple[Array, Array, Array, Array, tuple]:
-    """What log p and log (1 - p) are made of.
-
-    What the largest probability leaves over is the sum of the others: 1 - p would lose it where p
-    rounds to 1, which is where samples of a confident network lie.
-    """
-    library = xp.namespace(logits)
-    gaps = xp.float64(logits)
-    largest = xp.row_numbers(gaps), library.argmax(gaps, axis=1)
-    gaps -= gaps[largest][:, None]
-    others = xp.float64(gaps)
-    others[largest] = -library.inf
-    log_others = xp.logsumexp(others, keepdims=True)
-    log_sum = library.log1p(library.exp(log_others))
-    return gaps - log_sum, others, log_others, log_sum, largest

@@ -348,4 +348,4 @@ def _energy(samples: FeatureSet) -> Array:
 
 
 def _probabilities(logits: Array, dtype: Any) -> Array:
-    return xp.namespace(logits).astype(xp.softmax(xp.float64(logits)), dtype)
+    return xp.namespace(logits).astype(xp.softmax(logits), dtype)

@@ -298,14 +298,7 @@ def _regret(logits: Array, exponent: Array) -> Array:
     1 - p, so that nothing underflows.
     """
     library, exponent = xp.namespace(logits), exponent[:, None]
-    log_p = xp.log_softmax(logits)
-    # No class but the largest has more than one half.
-    log_rest = library.log1p(-library.clip(library.exp(log_p), None, 0.5))
-    # A probability near 1 has lost its distance to 1: that is the sum of all the others.
-    rows, largest = xp.row_numbers(logits), library.argmax(logits, axis=1)
-    others = xp.float64(log_p)
-    others[rows, largest] = -library.inf
-    log_rest[rows, largest] = xp.logsumexp(others)
+    log_p, log_rest = xp.log_softmax_and_complement(logits)
     gain = library.exp(log_rest) * -library.expm1(exponent * log_p)
     share = xp.sigmoid((1 - exponent) * log_p - log_rest)
     return library.log1p(library.sum(gain * share, axis=1))

@@ -40,7 +40,7 @@ class MapFrames:
     labels : (N,) class, -1 where the sample belongs to none of the run's
     predicted : (E, N) class
     scores : (E, N), or None where no detector has scored the samples
-    percentiles : (E, N) 0..1, share of ID samples with a score as low or lower; None as `scores`
+    percentiles : (E, N) in [0, 1], percentile among the ID samples; None as `scores`
     nc1 : (E, L), NaN where not measured
     """
 
@@ -106,11 +106,6 @@ def ten_of(classes: int) -> list[int]:
     """At most ten classes, evenly spaced."""
     count = min(classes, len(_FEW))
     return [at * classes // count for at in range(count)]
-
-
-def percentiles(scores: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(N,) share of the ID scores `known` that are as low as each of `scores`, or lower."""
-    return np.searchsorted(np.sort(known), scores, side="right") / len(known)
 
 
 def _as_steps(points: np.ndarray) -> tuple[np.ndarray, list[list[float]]]:

@@ -53,8 +53,8 @@ def score_paths(
 
     Parameters
     ----------
-    percentiles : by detector, in the order of the rows: (E,) share of ID samples that score as low
-        or lower, NaN where there is none
+    percentiles : by detector, in the order of the rows: (E,) in [0, 1], NaN where there is
+        none
     lines : the detectors that are drawn as lines
     cut : percentile of the threshold; below it a sample is turned away
     """
@@ -102,7 +102,7 @@ def score_paths(
         above=20,
         shapes=shapes,
         annotations=[
-            grid.heading("share of ID that scores as low or lower"),
+            grid.heading("percentile among ID test samples"),
             grid.heading("the same by every detector", 1),
         ],
         **grid.axes(0, {**_EPOCH, "domain": left}, _share_axis()),

@@ -26,7 +26,7 @@ _ROW = 27
 class Strip:
     """One detector's row: where the image, the ID and the OOD samples lie.
 
-    All places are shares (0..1) of ID test samples with a score as low or lower.
+    All positions are percentiles among the ID test samples, in [0, 1].
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ def score_strips(strips: Sequence[Strip], *, title: str, shown: theme.Shown) -> 
         shown,
         height=150 + _ROW * len(strips),
         xaxis={
-            "title": {"text": "Share of ID test samples that score as low or lower (root scale)"},
+            "title": {"text": "Percentile among ID test samples (root scale)"},
             "range": [-0.02, 1.02],
             "tickvals": np.sqrt(_TICKS),
             "ticktext": [f"{tick:.0%}" for tick in _TICKS],
@@ -223,7 +223,7 @@ def _images(strips: Sequence[Strip], rows: np.ndarray, known: bool) -> go.Scatte
         mode="markers",
         marker=_marker(known),
         cliponaxis=False,
-        hovertemplate="%{text}: %{customdata:.1%} of ID samples score as low",
+        hovertemplate="%{text}: %{customdata:.1%} of ID samples score lower",
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ncviz import xp
 from ncviz.data import Transform
 
 
@@ -32,7 +33,7 @@ def odin_scores(
     moved = _towards_prediction(network, images, transform, temperature, epsilon)
     with torch.inference_mode():
         logits = network(moved).logits.double() / temperature
-        return logits.softmax(dim=1).amax(dim=1).cpu().numpy()
+        return xp.to_numpy(xp.largest_probability(logits))
 
 
 def _towards_prediction(

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
-from scipy.special import softmax
 
+from ncviz import xp
 from ncviz.arrays import FeatureSet, Head
 from ncviz.caching import halve
 from ncviz.data import Transform
@@ -102,7 +102,7 @@ class Scorer:
         scores = self.reference.score(samples)
         for name in self.reference.by_network:
             scores[name] = score_images(name, self.network, images, self.transform)
-        probabilities = softmax(samples.logits.astype(np.float64), axis=1)
+        probabilities = xp.softmax(samples.logits)
         return [
             Sight(
                 pixels=pixels[row],

@@ -18,7 +18,6 @@ from ncviz.metrics.comparison import (
     holm,
     mcnemar,
     ranks,
-    shares_below,
     unpaired,
 )
 from ncviz.metrics.confusion import confusion_matrix
@@ -29,9 +28,11 @@ from ncviz.metrics.distribution import ScoreDistribution
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
 from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
+from ncviz.metrics.ranking import DEFAULT_TPR, percentiles
 
 __all__ = [
     "CALIBRATION_DEFINITIONS",
+    "DEFAULT_TPR",
     "DEFINITIONS",
     "INTERVAL_METRICS",
     "Bootstrap",
@@ -54,11 +55,11 @@ __all__ = [
     "moves",
     "negative_log_likelihood",
     "operating_point",
+    "percentiles",
     "precision_recall_curve",
     "ranks",
     "reliability",
     "roc_curve",
-    "shares_below",
     "thin",
     "threshold_at_tpr",
     "unpaired",

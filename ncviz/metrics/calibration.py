@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
 
+from ncviz import xp
 from ncviz.arrays import require_labels, require_matrix
 from ncviz.definitions import MetricInfo, by_name
 from ncviz.errors import InvalidArrayError, InvalidOptionError
@@ -70,7 +70,7 @@ def reliability(
             f"{temperature}."
         )
     logits, labels = _checked(logits, labels)
-    largest = np.exp(log_softmax(logits / temperature, axis=1).max(axis=1))
+    largest = xp.largest_probability(logits / temperature)
     right = logits.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
     # Bins are open below and closed above, so that certainty falls into the last one.
@@ -87,7 +87,7 @@ def reliability(
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean of -log softmax(z)_y over samples with logits (N, C) and labels (N,)."""
     logits, labels = _checked(logits, labels)
-    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
+    return float(-xp.log_softmax(logits)[np.arange(len(labels)), labels].mean())
 
 
 def cross_fitted_temperatures(

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import bdtr, ndtr, ndtri
 
 from ncviz.errors import InvalidArrayError
-from ncviz.metrics.ranking import require_scores
+from ncviz.metrics.ranking import percentiles, require_scores
 
 # Placements of equal scores differ by rounding alone.
 _ROUNDING = 1e-30
@@ -165,23 +165,12 @@ def _placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.nd
             f"The variance of an AUROC takes two samples of each kind; got {len(ids)} ID and "
             f"{len(oods)} OOD."
         )
-    return shares_below(ids, oods), 1 - shares_below(oods, ids)
-
-
-def shares_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N,) the share of the other scores (M,) that each score exceeds, ties counting one half.
-
-    The percentile of a sample among others, as a fraction. Of the scores of one set among
-    themselves the mean is 1/2, however many are tied.
-    """
-    others = np.sort(others)
-    ends = (np.searchsorted(others, scores, side=side) for side in ("left", "right"))
-    return sum(ends) / (2 * len(others))
+    return percentiles(ids, oods), 1 - percentiles(oods, ids)
 
 
 def _midranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 upwards; equal values share the mean of theirs."""
-    return len(values) * shares_below(values, values) + 0.5
+    return len(values) * percentiles(values, values) + 0.5 if len(values) else np.zeros(0)
 
 
 def _variance(placements: Sequence[np.ndarray]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ncviz.metrics.ranking import Ranking
+from ncviz.metrics.ranking import DEFAULT_TPR, Ranking
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def detection_metrics(id_scores: np.ndarray, ood_scores: np.ndarray) -> Detectio
         auroc=ranking.auroc(),
         aupr_in=ranking.average_precision(),
         aupr_out=flipped.average_precision(),
-        fpr95=float(ranking.fpr[ranking.first_at_tpr(0.95)]),
-        fpr95_ood=float(flipped.fpr[flipped.first_at_tpr(0.95)]),
+        fpr95=float(ranking.fpr[ranking.first_at_tpr(DEFAULT_TPR)]),
+        fpr95_ood=float(flipped.fpr[flipped.first_at_tpr(DEFAULT_TPR)]),
         # Rejecting everything is a threshold too, with a balanced accuracy of one half.
         detection_accuracy=max(0.5, float(np.max(ranking.tpr + 1 - ranking.fpr)) / 2),
-        threshold95=float(ranking.thresholds[ranking.first_at_tpr(0.95)]),
+        threshold95=float(ranking.thresholds[ranking.first_at_tpr(DEFAULT_TPR)]),
     )

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from ncviz.metrics.ranking import require_scores
+from ncviz.metrics.ranking import DEFAULT_TPR, first_at_share, require_scores
 
 ORDER_STATISTICS = 257
 """Number of order statistics kept of a larger set of scores."""
@@ -61,8 +61,8 @@ class ScoreDistribution:
         if count <= size:
             return cls(ordered, np.arange(count))
         even = np.linspace(0, count - 1, size).round().astype(np.int64)
-        # The same rank as `threshold_at_tpr(scores, 0.95)`.
-        accepted = int(np.searchsorted(np.arange(1, count + 1) / count, 0.95)) + 1
+        # The same rank as `threshold_at_tpr(scores)`.
+        accepted = first_at_share(np.arange(1, count + 1), DEFAULT_TPR) + 1
         ranks = np.unique(np.r_[even, count - accepted])
         return cls(ordered[ranks], ranks)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncviz.errors import InvalidArrayError
-from ncviz.metrics.comparison import shares_below
-from ncviz.metrics.ranking import require_scores
+from ncviz.metrics.ranking import percentiles, require_scores
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def moves(
     pairs = ((first, first_known), (second, second_known))
     return Moves(
         *(
-            shares_below(require_scores(scores, "The samples'"), require_scores(known, "ID"))
+            percentiles(require_scores(scores, "The samples'"), require_scores(known, "ID"))
             for scores, known in pairs
         )
     )

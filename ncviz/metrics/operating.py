@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ncviz.errors import InvalidOptionError
-from ncviz.metrics.ranking import first_at_share, require_scores
+from ncviz.metrics.ranking import DEFAULT_TPR, first_at_share, require_scores
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def operating_point(
     )
 
 
-def threshold_at_tpr(id_scores: np.ndarray, tpr: float = 0.95) -> float:
+def threshold_at_tpr(id_scores: np.ndarray, tpr: float = DEFAULT_TPR) -> float:
     """The highest threshold that still accepts at least the share `tpr` of the ID samples."""
     if not 0 < tpr <= 1:
         raise InvalidOptionError(f"The share of ID to accept must lie in (0, 1]; got {tpr}.")

@@ -11,6 +11,10 @@ import numpy as np
 from ncviz.arrays import require_finite
 from ncviz.errors import InvalidArrayError
 
+DEFAULT_TPR = 0.95
+"""Share of ID samples that a threshold accepts where no other share is asked for: FPR95, the sides
+of samples, the operating point "keep 95% of ID"."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -78,6 +82,34 @@ def first_at_share(counts: np.ndarray, share: float) -> int:
     """Index of the first of the increasing counts that is at least `share` of the last one."""
     # Dividing keeps 19 of 20 equal to 0.95; ceil(0.95 * 20) would depend on rounding.
     return int(np.searchsorted(counts / counts[-1], share))
+
+
+def percentiles(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the percentile (N,) of each score among reference scores, as a fraction in [0, 1].
+
+    The mid-rank share of the reference that scores lower: equal scores count one half. This is the
+    only definition of a percentile of a score in ncviz. Over the reference itself its mean is 1/2,
+    however many scores are tied.
+
+    Parameters
+    ----------
+    scores : (N,) higher = more in-distribution
+    reference : (M,) scores of the ID samples, M >= 1, in any order
+
+    Raises
+    ------
+    InvalidArrayError
+        If the reference is empty, or either contains NaN or infinity.
+
+    Examples
+    --------
+    >>> percentiles(np.array([0.0, 2.0, 9.0]), np.array([1.0, 2.0, 2.0, 3.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    scores, ordered = np.asarray(scores), np.sort(require_scores(reference, "Reference"))
+    require_finite(scores, "Scores")
+    ends = (np.searchsorted(ordered, scores, side=side) for side in ("left", "right"))
+    return sum(ends) / (2 * len(ordered))
 
 
 def require_scores(scores: np.ndarray, which: str) -> np.ndarray:

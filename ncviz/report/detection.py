@@ -72,7 +72,7 @@ def _pictures(
     rows: pd.DataFrame,
     about: tuple,
 ) -> Iterator[Block]:
-    threshold = metrics.threshold_at_tpr(known, 0.95)
+    threshold = metrics.threshold_at_tpr(known)
     order = list(study.run.ood_sets)
     styles = {name: ood_style(order.index(name)) for name in sets}
     yield Picture(

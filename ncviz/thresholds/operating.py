@@ -127,7 +127,7 @@ def choose(
     if rule not in by_name:
         raise UnknownNameError("threshold rule", rule, by_name)
     if not by_name[rule].needs_ood:
-        return Threshold(threshold_at_tpr(id_scores, 0.95), rule)
+        return Threshold(threshold_at_tpr(id_scores), rule)
     if ood_scores is None:
         raise InvalidArrayError(
             f"The rule '{rule}' looks at OOD scores, but there are none. Choose "

@@ -22,7 +22,7 @@ from ncviz.ui.compare_reading import each_side, results_of, style_of
 from ncviz.ui.compare_sides import SIDES, Pair
 
 _SCALES = ("score", "percentile")
-_ACCEPTED = 0.95
+_ACCEPTED = metrics.DEFAULT_TPR
 _APART = 2.0  # scores whose spreads differ by more than this are not on one scale
 
 
@@ -33,8 +33,8 @@ def distributions(pair: Pair) -> None:
         _SCALES,
         key="scale",
         help="score: as the detector gives it; its size may differ from network to network. "
-        "percentile: the share of known samples of the same side that score lower, one scale for "
-        "any two.",
+        "percentile: the share of known samples of the same side that score lower (ties count "
+        "half), one scale for any two.",
     )
     columns = st.columns(2)
     sides = each_side(pair, lambda at: _scored_side(pair, at, scale), columns)
@@ -65,8 +65,8 @@ def _scored_side(pair: Pair, at: int, scale: str) -> ScoredSide | None:
     sets = list(results.index)
     known, *unknown = (pair.contenders[at].scores(name) for name in ("test", *sets))
     if scale == "percentile":
-        unknown = [metrics.shares_below(each, known) for each in unknown]
-        known = metrics.shares_below(known, known)
+        unknown = [metrics.percentiles(each, known) for each in unknown]
+        known = metrics.percentiles(known, known)
     return ScoredSide(
         shown=pair.shown[at],
         id_name=f"{view.run.id_set} test (ID)",

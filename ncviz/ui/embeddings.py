@@ -119,8 +119,8 @@ def _choose(view: View, series: loaders.MapSeries) -> Choice:
         COLOURS,
         key="colour",
         help="class: true class of known samples. ID/OOD: known, near or far. correctness: "
-        "whether known samples are classified correctly. score: the detector's, as the share of "
-        "known samples that score as low or lower.",
+        "whether known samples are classified correctly. score: the detector's, as a percentile "
+        "among the known samples.",
     )
     classes = _choose_classes(view) if colour == "class" else ()
     table = loaders.detection_table(view.run)

@@ -14,7 +14,7 @@ import streamlit as st
 
 from ncviz import metrics, store, thresholds
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
-from ncviz.figures.maps import GROUPS, MapFrames, pack, percentiles
+from ncviz.figures.maps import GROUPS, MapFrames, pack
 from ncviz.results import tables
 from ncviz.results.geometry import Geometry, measure_geometry
 from ncviz.results.maps import MapSeries, read_maps
@@ -257,7 +257,7 @@ def _mapped_scores(
             epoch = run.epoch(number)
             made.append(_by_sample(series, epoch, score))
             known = score(epoch, series.set_names[0])
-            shares.append(percentiles(made[-1], known))
+            shares.append(metrics.percentiles(made[-1], known))
     except (MissingDataError, UnknownNameError):
         return None
     return np.array(made), np.array(shares)

@@ -151,7 +151,8 @@ def _scores(view: View, set_name: str, row: int) -> None:
         config={
             "Detector": st.column_config.Column(width=150),
             "Percentile": st.column_config.ProgressColumn(
-                help="Share of the ID test samples that score as low as this sample, or lower.",
+                help="Share of the ID test samples that score lower than this sample; ties count "
+                "half.",
                 format="%.1f %%",
                 min_value=0,
                 max_value=100,

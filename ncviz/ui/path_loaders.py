@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncviz import metrics
+from ncviz import metrics, xp
 from ncviz.arrays import FeatureSet
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.store import Epoch, Run
@@ -24,7 +24,7 @@ class Judged:
     Attributes
     ----------
     scores, thresholds : (E, K); the threshold keeps 95 % of the ID test samples
-    percentiles : (E, K) share of the ID test samples that score as low as the sample, or lower
+    percentiles : (E, K) percentile of the sample among the ID test samples, in [0, 1]
     """
 
     epochs: tuple[int, ...]
@@ -60,7 +60,7 @@ def _judge(epoch: Epoch, layer: str, set_name: str, row: int) -> dict[str, tuple
         if known is None or own is None or row >= len(own):
             continue
         score = float(own[row])
-        share = float(np.mean(known <= own[row]))
+        share = float(metrics.percentiles(own[row : row + 1], known)[0])
         found[name] = (score, metrics.threshold_at_tpr(known, KEEP_ID), share)
     return found
 
@@ -99,7 +99,7 @@ def placed(run: Run, layer: str, set_name: str, row: int) -> Placed | None:
         if len(one):
             label = _label(run, set_name, one)
             epochs.append(number)
-            rows.append((_softmax(one.logits[0]), *_distances(epoch, layer, one, label)))
+            rows.append((_probabilities(one), *_distances(epoch, layer, one, label)))
     if not epochs:
         return None
     probabilities, own, nearest, nearest_class = (
@@ -112,9 +112,9 @@ def _label(run: Run, set_name: str, one: FeatureSet) -> int:
     return -1 if one.labels is None or not is_known(run, set_name) else int(one.labels[0])
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shares = np.exp(logits.astype(np.float64) - logits.max(initial=-np.inf))
-    return shares / shares.sum()
+def _probabilities(one: FeatureSet) -> np.ndarray:
+    """Return the softmax (C,) of a single sample, (0,) where the layer has no logits."""
+    return xp.softmax(one.logits)[0] if one.logits.shape[1] else np.zeros(0)
 
 
 def _distances(epoch: Epoch, layer: str, one: FeatureSet, label: int) -> tuple[float, float, int]:

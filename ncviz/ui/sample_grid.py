@@ -137,8 +137,8 @@ def _reading(by: Judge, table: pd.DataFrame) -> str:
         parts.append(f"{plain(by.label)} has scored nothing here, so no scores are shown.")
     else:
         parts.append(
-            f"Numbers: {plain(by.label)} score at {plain(by.layer)} · share of the ID test samples "
-            "that score as low or lower."
+            f"Numbers: {plain(by.label)} score at {plain(by.layer)} · percentile among the ID test "
+            "samples."
         )
         if table["score"].isna().any():
             parts.append("Training samples have no scores.")

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import metrics
+from ncviz import metrics, xp
 from ncviz.errors import MissingDataError, UnknownNameError
-from ncviz.figures.maps import percentiles
 from ncviz.neighbours import Gallery
 from ncviz.store import Epoch, Run
 from ncviz.ui import loaders
@@ -19,7 +18,7 @@ from ncviz.ui.loaders import kept
 from ncviz.ui.shared import freeze
 
 _OF_SAMPLES = 512
-KEEP_ID = 0.95
+KEEP_ID = metrics.DEFAULT_TPR
 """share of the ID test samples above the threshold that sides are told by"""
 _GALLERIES = 12
 _ABSENT = (MissingDataError, UnknownNameError)
@@ -104,9 +103,7 @@ def outputs(run: Run, epoch: int, set_name: str) -> Outputs | None:
         return None
     if not logits.shape[1]:
         return None
-    predicted = logits.argmax(axis=1)
-    shifted = logits - logits[np.arange(len(logits)), predicted][:, None]
-    return Outputs(predicted, 1 / np.exp(shifted).sum(axis=1))
+    return Outputs(logits.argmax(axis=1), xp.largest_probability(logits))
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class History:
 
     Attributes
     ----------
-    scores, percentiles : (E, N) float32; share of ID test samples that score as low or lower
+    scores, percentiles : (E, N) float32; percentile among the ID test samples, in [0, 1]
     accepted : (E, N) bool, at or above the threshold that keeps 95 % of the ID test samples
     """
 
@@ -136,7 +133,7 @@ def histories(run: Run, layer: str, detector: str) -> dict[str, History]:
             continue
         threshold = metrics.threshold_at_tpr(known, KEEP_ID)
         for name, scores in by_set.items():
-            row = (number, scores, percentiles(scores, known), scores >= threshold)
+            row = (number, scores, metrics.percentiles(scores, known), scores >= threshold)
             found.setdefault(name, []).append(row)
     return {name: _history(rows) for name, rows in found.items()}
 

@@ -106,7 +106,7 @@ def _by_hand(known: Samples, unknown: Mapping[str, Samples]) -> float:
     low, high = (float(end) for end in np.quantile(everything, (0.001, 0.999)))
     if high <= low:
         low, high = low - 1, high + 1
-    default = metrics.threshold_at_tpr(known.scores, 0.95)
+    default = metrics.threshold_at_tpr(known.scores)
     return controls.number("Accept scores from", low, high, key="score", default=default)
 
 

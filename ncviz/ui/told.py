@@ -210,8 +210,8 @@ def strips(shown: Sequence[Strip]) -> str:
     unknown = [strip for strip in shown if not strip.known]
     parts = [f"{strip.detector} {percent(strip.image)}" for strip in shown]
     return (
-        f"{len(unknown)} of {len(shown)} detectors say unknown. Share of known samples that score "
-        f"as low as the image: {_some(parts)}."
+        f"{len(unknown)} of {len(shown)} detectors say unknown. Percentile of the "
+        f"image among the known samples: {_some(parts)}."
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from ncviz import metrics
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.figures import (
     Moment,
@@ -18,7 +19,6 @@ from ncviz.figures import (
     score_strips,
     verdict_over_epochs,
 )
-from ncviz.figures.maps import percentiles
 from ncviz.figures.theme import ood_style
 from ncviz.thresholds import Costs
 from ncviz.ui import components, detector, inline, shell, told, upload_loaders, upload_surroundings
@@ -152,12 +152,12 @@ def _strip(seen: Seen, verdict: Verdict) -> Strip:
     reference = seen.scorer.reference
     known = reference.known[verdict.detector]
     unknown = [np.empty(0), *reference.unknown[verdict.detector].values()]
-    image, threshold = percentiles(np.array([verdict.score, verdict.threshold]), known)
+    image, threshold = metrics.percentiles(np.array([verdict.score, verdict.threshold]), known)
     return Strip(
         detector=detector.label(verdict.detector),
         image=float(image),
         threshold=float(threshold),
-        unknown=percentiles(np.concatenate(unknown), known),
+        unknown=metrics.percentiles(np.concatenate(unknown), known),
         known=verdict.known,
     )
 
