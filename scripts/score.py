@@ -20,9 +20,9 @@ from ncviz.thresholds import Costs
 class Options:
     """Score images by every detector of a run, and say which ones the network would know.
 
-    PNG, JPEG, WebP, BMP or GIF (first frame). Nothing is written to disk. The exit code is 0 if
-    every image was scored, 1 if some file could not be read (each has its line on stderr, and its
-    reason in the CSV file), 2 if nothing was scored because of a wrong option or a missing run.
+    PNG, JPEG, WebP, BMP, TIFF or GIF (first frame). Nothing is written to disk. The exit code is
+    0 if every image was scored, 1 if some file could not be read (each has its line on stderr, and
+    its reason in the CSV file), 2 if nothing was scored because of a wrong option or a missing run.
     """
 
     run: tyro.conf.Positional[str]

@@ -71,6 +71,18 @@ def jpeg_size(width: int, height: int) -> bytes:
     return bytes(content)
 
 
+def tiff_size(width: int, height: int, tile: int = 0) -> bytes:
+    """A TIFF that states a size, and with `tile` the side of its tiles, without that much data."""
+    entries = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1)]
+    if tile:
+        entries += [(322, tile), (323, tile), (324, 8), (325, 64)]
+    else:
+        entries += [(273, 8), (278, height), (279, 64)]
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries))
+    directory = struct.pack("<H", len(entries)) + fields + bytes(4)
+    return b"II*\0" + struct.pack("<I", 72) + bytes(64) + directory
+
+
 def archive() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
@@ -99,7 +111,8 @@ def bombs() -> dict[str, bytes]:
         "BMP": bmp_size(2**30, 2**30),
         "BMP of a negative size": bmp_size(-5, -5),
         "JPEG": jpeg_size(65_500, 65_500),
-        "TIFF": encoded(photograph(), "TIFF"),
+        "TIFF": tiff_size(30_000, 30_000),
+        "TIFF in a large tile": tiff_size(24, 16, tile=60_000),
         "text that unfolds": inside_png(chunk(b"zTXt", b"a\0\0" + unfolds)),
         "translation that unfolds": inside_png(chunk(b"iTXt", b"a\0\1\0\0\0" + unfolds)),
         "profile that unfolds": inside_png(chunk(b"iCCP", b"a\0\0" + unfolds)),

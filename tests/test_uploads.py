@@ -35,6 +35,8 @@ def writable() -> list[tuple[str, str]]:
     pairs = []
     for kind in uploads.FORMATS:
         for mode in MODES:
+            if mode == "F":
+                continue  # refused
             try:
                 encoded(Image.new(mode, (24, 16)), kind)
             except (OSError, ValueError, KeyError):
@@ -149,7 +151,6 @@ def test_the_format_is_told_from_the_content():
         (b"%PDF-1.7 ...", "a PDF document"),
         (b"PK\x03\x04....", "zip archive"),
         (b"\x1f\x8b....", "gzip archive"),
-        (encoded(photograph(), "TIFF"), "a TIFF image"),
         (b"\x00\x00\x00\x18ftypheic....", "a HEIC image"),
         (b"\x00\x00\x00\x18ftypisom....", "a video"),
         (b"<svg xmlns='...'></svg>", "an SVG drawing"),
@@ -161,7 +162,7 @@ def test_other_files_are_named_for_what_they_are(content, what):
     message = refused("photo.png", content)
     assert message.startswith("photo.png ")
     assert what in message
-    assert "Expected PNG, JPEG, WebP, BMP or GIF (first frame), up to 20 MB" in message
+    assert "Expected PNG, JPEG, WebP, BMP, TIFF or GIF (first frame), up to 20 MB" in message
 
 
 def test_an_empty_file():

@@ -8,7 +8,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from ncviz.data.depth import DEEP_MODES, NOTE, depth_note, load_pixels, to_eight_bits
 from ncviz.errors import CorruptFileError, InvalidArrayError, InvalidOptionError, MissingDataError
 
 EXTENSIONS = frozenset(
@@ -36,7 +37,6 @@ DECODER_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _NAMED_IN_WARNING = 10
 _BLOCK = 64
 
@@ -45,6 +45,10 @@ T = TypeVar("T")
 
 class Reader(Protocol):
     """Opens the image behind a key."""
+
+    @property
+    def name(self) -> str:
+        """The data set, for messages."""
 
     def open(self, key: str) -> Image.Image:
         """The image in whatever mode it is stored; may raise what the decoder raises."""
@@ -59,10 +63,13 @@ class FolderReader:
 
     folder: Path
 
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
     def open(self, key: str) -> Image.Image:
         with Image.open(self.folder / key) as image:
-            image.load()
-            return image
+            return load_pixels(image)
 
     def where(self, key: str) -> str:
         return str(self.folder / key)
@@ -138,35 +145,40 @@ def index_of(key: str) -> int:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` as 8-bit RGB, upright as its EXIF says, laid on white where it is transparent.
+    """Convert `image` to 8-bit RGB, upright as its EXIF says, on white where it is transparent.
+
+    One channel with more than 8 bits is scaled by `depth.to_eight_bits`; `depth.depth_note`
+    returns what was assumed about it.
 
     Raises
     ------
-    InvalidArrayError : floating-point pixels, whose range nothing defines.
+    InvalidArrayError : floating-point pixels or integers beyond 16 bits, whose range is undefined.
     """
+    file_format = image.format
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise InvalidArrayError("The image has floating-point pixels; save it with 8 or 16 bits.")
-    if image.mode in _SIXTEEN_BIT:
-        image = _to_eight_bit(image)
+    if image.mode in DEEP_MODES:
+        image = to_eight_bits(image, file_format)
+    note = depth_note(image)
     if image.has_transparency_data:
         # Transparent pixels carry arbitrary hidden colours that no viewer shows.
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _to_eight_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255 instead of scaling, which turns a photograph white.
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    image = image.convert("RGB")
+    if note:
+        image.info[NOTE] = note
+    return image
 
 
 def read_image(reader: Reader, key: str) -> Image.Image:
-    """The RGB image behind `key`; raises as `ImageSet.image` does."""
+    """Return the RGB image behind `key`; raises as `ImageSet.image` does.
+
+    Warns once per data set and assumption if a bit depth had to be assumed.
+    """
     try:
-        return to_rgb(reader.open(key))
+        image = to_rgb(reader.open(key))
     except (FileNotFoundError, PermissionError) as error:
         reason = error.strerror or error
         raise MissingDataError(f"Image {reader.where(key)} cannot be read: {reason}.") from error
@@ -175,6 +187,10 @@ def read_image(reader: Reader, key: str) -> Image.Image:
             f"Image {reader.where(key)} is corrupt: {error}. Replace it, or leave out such images "
             "with skip_corrupt (--skip-corrupt)."
         ) from error
+    if note := depth_note(image):
+        # Without the key: Python shows equal warnings once.
+        warnings.warn(f"{reader.name} has images with {note}.", stacklevel=2)
+    return image
 
 
 def in_threads(
@@ -257,7 +273,9 @@ def require_relative(key: str) -> None:
 
 
 def read_folder(folder: Path, split: str) -> ImageSet:
-    """The set in ``folder/SPLIT/CLASS/*``: classes by name, files in natural order.
+    """The set in ``folder/SPLIT/CLASS/**``: classes by name, files in natural order.
+
+    Images in subfolders of a class folder belong to the class, as in torchvision's ImageFolder.
 
     Class names come from ``folder/words.txt`` (lines ``WNID<tab>name, synonym``) where it lists
     them.
@@ -286,7 +304,10 @@ def read_folder(folder: Path, split: str) -> ImageSet:
 
 
 def folder_splits(folder: Path) -> tuple[str, ...]:
-    """The splits of the image folder `folder`: its folders with a class folder that has images."""
+    """The splits of the image folder `folder`: its folders with a class folder that has images.
+
+    Images deeper down do not count: archives that torchvision unpacks have such folders.
+    """
     if not folder.is_dir():
         return ()
     return tuple(
@@ -310,13 +331,28 @@ def _is_image(name: str) -> bool:
 
 
 def _image_names(folder: Path, full_name: str) -> list[str]:
-    names = [name for name in _visible(folder, folders=False) if _is_image(name)]
+    names = sorted(_images_below(folder), key=natural_key)
     if not names:
         raise MissingDataError(
             f"Class '{folder.name}' of {full_name} has no image: {folder} holds no file ending in "
             f"{', '.join(sorted(EXTENSIONS))}. Fill the folder or remove it."
         )
-    return sorted(names, key=natural_key)
+    return names
+
+
+def _images_below(folder: Path, prefix: str = "", above: frozenset = frozenset()) -> Iterator[str]:
+    """Image files at any depth, relative to a class folder, through links as torchvision does."""
+    with os.scandir(folder) as entries:
+        found = [(e.name, e.is_dir()) for e in entries if e.name[0] != "."]
+    subfolders = [name for name, is_folder in found if is_folder]
+    yield from (f"{prefix}{name}" for name, is_folder in found if not is_folder and _is_image(name))
+    if not subfolders:
+        return
+    above |= {folder.resolve()}
+    for name in subfolders:
+        # A link to a folder above would be followed forever.
+        if (folder / name).resolve() not in above:
+            yield from _images_below(folder / name, f"{prefix}{name}/", above)
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from ncviz.data.depth import load_pixels
 from ncviz.data.images import natural_key, to_rgb
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.literal import readable
 
-FORMATS = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "BMP": "BMP", "GIF": "GIF"}
+_NAMES = ("PNG", "JPEG", "WebP", "BMP", "TIFF", "GIF")
+FORMATS = {name.upper(): name for name in _NAMES}
 """what is decoded, by Pillow's name and by its usual one; of an animation the first frame"""
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 25_000_000
@@ -24,6 +26,7 @@ LIMITS = (
 )
 
 _NAME_LENGTH = 120
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _HEAD = 32
 # What people take for an image, by its first bytes.
 _FOREIGN = (
@@ -32,8 +35,6 @@ _FOREIGN = (
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"7z\xbc\xaf", "a 7-Zip archive"),
     (0, b"Rar!", "a RAR archive"),
-    (0, b"II*\x00", "a TIFF image"),
-    (0, b"MM\x00*", "a TIFF image"),
     (0, b"8BPS", "a Photoshop document"),
     (0, b"\xc5\xd0\xd3\xc6", "a PostScript document"),
     (4, b"ftyphei", "a HEIC image"),
@@ -81,8 +82,8 @@ def open_upload(name: str, content: bytes) -> Image.Image:
         # their size can be told to the reader.
         with Image.OPEN[kind][0](io.BytesIO(content), "") as image:
             _require_size(shown, *image.size)
-            image.load()
-            return to_rgb(image)
+            _require_small_tiles(shown, image)
+            return to_rgb(load_pixels(image))
     except UnreadableImageError:
         raise
     except NcvizError as error:
@@ -181,6 +182,17 @@ def _require_size(name: str, width: int, height: int) -> None:
         raise UnreadableImageError(
             f"{name} is {width:,} x {height:,} pixels, more than {MAX_RATIO} times as long as "
             "wide. The network sees a square from its middle: cut out the part that matters."
+        )
+
+
+def _require_small_tiles(name: str, image: Image.Image) -> None:
+    # libtiff allocates a whole tile, whatever the size of the image.
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"{name} is stored in tiles of {width:,} x {height:,} pixels, larger than the "
+            f"{MAX_PIXELS // 10**6} megapixels that are decoded here. Save it without tiles."
         )
 
 

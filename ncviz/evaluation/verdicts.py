@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ncviz.data.depth import depth_note
 from ncviz.data.uploads import files_below, open_file, plain_name
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.inference.looking import Result, look_at, record
@@ -73,7 +74,10 @@ def print_verdicts(
 
 
 def _see(scorer: Scorer, path: Path, name: str) -> np.ndarray:
-    return scorer.see(open_file(path, name))
+    image = open_file(path, name)
+    if note := depth_note(image):
+        print(f"warning: {name} has {note}.", file=sys.stderr)
+    return scorer.see(image)
 
 
 def _files(paths: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -75,6 +75,8 @@ def _verdict(seen: Seen) -> None:
         alt=f"{seen.name} scaled and cut to what the network sees",
     )
     with words:
+        if seen.opened.note:
+            st.warning(f"The file has {plain(seen.opened.note)}.", icon=":material/contrast:")
         _say_verdict(seen)
         _top_classes(seen)
 

@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from ncviz import spreadsheet
+from ncviz.data.depth import depth_note
 from ncviz.data.uploads import open_upload, plain_name
 from ncviz.errors import NcvizError
 from ncviz.ui import inline, loaders
@@ -44,11 +45,13 @@ class Opened:
     pixels : (S, S, 3) uint8, as the network sees it
     preview : a JPEG file of it, small enough to keep for hundreds of images
     size : width and height of the upload
+    note : the assumption made about its bit depth, if any
     """
 
     pixels: np.ndarray
     preview: bytes
     size: tuple[int, int]
+    note: str = ""
 
 
 @dataclass
@@ -119,11 +122,11 @@ def _see(kept: Kept, file: UploadedFile, scorer: Scorer) -> np.ndarray:
 
 def _open(file: UploadedFile, scorer: Scorer) -> Opened:
     image = open_upload(file.name, file.getvalue())
-    pixels, size = scorer.see(image), image.size
+    pixels, size, note = scorer.see(image), image.size, depth_note(image)
     image.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     content = io.BytesIO()
     image.save(content, "JPEG", quality=85)
-    return Opened(pixels, content.getvalue(), size)
+    return Opened(pixels, content.getvalue(), size, note)
 
 
 def opened(file: UploadedFile) -> Opened:
