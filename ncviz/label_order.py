@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.special import softmax
 
+from ncviz import xp
 from ncviz.arrays import FeatureSet, Head, require_labels
 from ncviz.errors import InvalidArrayError
 from ncviz.literal import readable
@@ -212,7 +212,7 @@ def mean_confidence(logits: np.ndarray) -> float:
     """Return the mean of the largest softmax probability of each row of `logits` (N, C)."""
     if not len(logits):
         raise InvalidArrayError("The mean confidence of no samples is undefined; give logits.")
-    return float(softmax(np.asarray(logits, np.float64), axis=1).max(axis=1).mean())
+    return float(xp.largest_probability(np.asarray(logits)).mean())
 
 
 def _best_order(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
