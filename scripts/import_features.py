@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
-from ncviz.caching import Sizes
 from ncviz.cli import run_script
-from ncviz.importing import import_features
+from ncviz.importing import ClassOrder, ReadOptions, import_features
 from ncviz.store import run_folder
 
 
@@ -22,7 +23,7 @@ class Options:
 
     SOURCE holds train.EXT, test.EXT, near/NAME.EXT and far/NAME.EXT, perhaps head.EXT and
     classes.txt; or a numbered folder with these for each epoch. EXT is npz, npy, safetensors,
-    parquet or csv; docs/bring-your-own.md says what is in them.
+    parquet or csv; docs/bring-your-own.md describes the arrays and columns.
     """
 
     source: tyro.conf.Positional[Path]
@@ -30,11 +31,18 @@ class Options:
     run: str
     """name of the new run"""
     id_set: str | None = None
-    """what to call the in-distribution data set (default: the run's name); runs that know the same
-    data are compared"""
+    """name of the in-distribution data set (default: the run's name); samples of two runs are
+    compared only where their data sets have the same name"""
     epoch: int = 1
     """number of the epoch, where SOURCE has no folder for each"""
-    samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)
+    columns: str | None = None
+    """name of the array of features, or prefix of its columns: PREFIX0, PREFIX1, ... (default:
+    features, feature_0, embedding_0, 0, ...)"""
+    classes: Path | None = None
+    """file of class names in the order of the logits, one per line (default: SOURCE/classes.txt)"""
+    class_order: ClassOrder | None = None
+    """how class names were sorted, where labels are text and no file lists them: natural (2 before
+    10) or text (10 before 2)"""
     checkpoints: Path | None = None
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
     verbose: bool = False
@@ -48,12 +56,17 @@ def main() -> None:
         run_folder(options.run, options.checkpoints),
         id_set=options.id_set,
         epoch=options.epoch,
-        sizes=options.samples,
+        options=ReadOptions(options.columns, options.classes, options.class_order),
+        progress=True,
+        note=warnings.warn,
     )
-    sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items()) or "none"
-    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; OOD sets: {sets}")
-    print(f"Next: python scripts/evaluate.py {run.name}")
-    print(f"Then: python scripts/embed.py {run.name}")
+    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; {len(run.classes)} classes")
+    for name, samples in run.samples.groupby("set", sort=False):
+        group = run.ood_sets.get(str(name).partition("/")[0], "ID")
+        print(f"  {name} ({group}): {len(samples):,} samples read, all kept")
+    print(f"Next: python scripts/evaluate.py {shlex.quote(run.name)}")
+    if not run.without_features:
+        print(f"Then: python scripts/embed.py {shlex.quote(run.name)}")
 
 
 if __name__ == "__main__":

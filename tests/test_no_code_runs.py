@@ -319,7 +319,7 @@ def lying_npz(path: Path, *, entry: int, shape: int) -> Path:
 def test_archives_that_lie_about_their_size(tmp_path, entry, shape):
     path = lying_npz(tmp_path / "train.npz", entry=entry, shape=shape)
     with pytest.raises(CorruptFileError) as error:
-        formats.read_arrays({"": path})
+        formats.read_contents({"": path})
     one_line(error, path)
 
 
@@ -327,7 +327,7 @@ def test_what_there_is_no_memory_for_is_not_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", features=np.zeros((10**5, 1)))
     monkeypatch.setattr(formats, "_free_memory", lambda: 10**5)
     with pytest.raises(InvalidArrayError, match=r"a\.npz unpacks to .* Export npy files"):
-        formats.read_arrays({"": tmp_path / "a.npz"})
+        formats.read_contents({"": tmp_path / "a.npz"})
 
 
 READ_ALL = """
@@ -341,7 +341,7 @@ load_weights(nn.Linear(3, 2), Path(sys.argv[1]) / "good.pt")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).glob("bad*")):
     try:
-        formats.read_arrays({"": path}) if path.suffix == ".npz" else load_weights(
+        formats.read_contents({"": path}) if path.suffix == ".npz" else load_weights(
             nn.Linear(3, 2), path)
     except NcvizError:
         continue

@@ -76,7 +76,7 @@ def temperature_table(layer: Layer, names: Sequence[str]) -> pd.DataFrame:
     Empty where the layer has neither a head nor a probe to fit them to.
     """
     rows = []
-    head = layer.probe if layer.head is None else layer.head
+    head = layer.classifier
     alone = [name for name in names if detectors.info(name).needs == ("logits",)]
     for name in alone if head is not None else ():
         detector = detectors.create(name).fit(layer.train, head, layer.statistics)

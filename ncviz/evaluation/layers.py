@@ -9,7 +9,7 @@ import numpy as np
 
 from ncviz import detectors, xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
-from ncviz.detectors import Detector, probe_energy
+from ncviz.detectors import Detector, DetectorInfo, probe_energy
 from ncviz.errors import InvalidArrayError
 from ncviz.store import Epoch
 from ncviz.thresholds import calibration_half
@@ -25,12 +25,14 @@ class Layer(NamedTuple):
     """Features, statistics and heads of one layer of an epoch.
 
     `has_logits` says that the network's logits are made from this layer, with a head or without
-    one that is known.
+    one that is known. Of a run that was imported without features, the logits take the place of
+    features and there are no statistics; `without_features` says so.
     """
 
     name: str
     has_logits: bool
-    statistics: ClassStatistics
+    without_features: str
+    statistics: ClassStatistics | None
     head: Head | None
     probe: Head | None
     train: FeatureSet
@@ -44,7 +46,8 @@ class Layer(NamedTuple):
         return cls(
             name=name,
             has_logits=name == epoch.run.layers[-1],
-            statistics=epoch.statistics(name),
+            without_features=epoch.run.without_features,
+            statistics=None if epoch.run.without_features else epoch.statistics(name),
             head=epoch.head(name) if epoch.has_head(name) else None,
             probe=epoch.probe(name) if epoch.has_probe(name) else None,
             train=epoch.features("train", name),
@@ -72,6 +75,24 @@ class Layer(NamedTuple):
         """The samples that are scored, by name of their set."""
         return {"test": self.test, **self.ood}
 
+    @property
+    def classifier(self) -> Head | None:
+        """Return the head that detectors are fitted with: the layer's own, or the linear probe.
+
+        Logits that take the place of features have the identity.
+        """
+        if self.without_features:
+            classes = self.train.logits.shape[1]
+            identity = Head(np.eye(classes, dtype=np.float32), np.zeros(classes, np.float32))
+            return identity.like(self.train.logits)
+        return self.probe if self.head is None else self.head
+
+    def supports(self, info: DetectorInfo) -> bool:
+        """Return whether a detector can score this layer from arrays."""
+        if self.without_features and not info.looks_at_logits_alone:
+            return False
+        return info.suits(has_head=self.head is not None, has_logits=self.has_logits)
+
 
 class Scored(NamedTuple):
     """The detectors of a layer, fitted, the scores of each set, and why others were left out."""
@@ -91,10 +112,12 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
     """
     fitted: dict[str, Detector] = {}
     left_out: list[str] = []
-    head = layer.probe if layer.head is None else layer.head
+    if layer.without_features:
+        left_out.append(layer.without_features)
+    head = layer.classifier
     for name in names if head is not None else ():
         info = detectors.info(name)
-        if not info.suits(has_head=layer.head is not None, has_logits=layer.has_logits):
+        if not layer.supports(info):
             continue
         try:
             train = _held_out(layer) if info.learns_held_out else layer.train

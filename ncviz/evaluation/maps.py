@@ -41,6 +41,8 @@ def embed(
     NcvizError : no extracted epoch, damaged features, options out of range. An interrupted call
         leaves whole maps, from which the next one goes on to the same result.
     """
+    if run.without_features:
+        raise MissingDataError(run.without_features)
     epochs = [epoch for epoch in map(run.epoch, run.epochs) if epoch.sets]
     if not epochs:
         raise MissingDataError(f"Run {run.name} has no features. {run.how_to_extract()}")

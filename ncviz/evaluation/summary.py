@@ -36,14 +36,17 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
         epoch = _last_evaluated(run)
     saved = run.epoch(epoch)
     parts = [f"{run.name}, epoch {epoch} of {_trained(run)}, {_samples(saved)}"]
-    if not saved.has_head(run.layers[-1]):
+    if run.without_features:
+        parts.append(run.without_features)
+    elif not saved.has_head(run.layers[-1]):
         parts.append(
             "Imported without a head: metrics and detectors that look at one are left out."
         )
     parts += run.findings.values()
     parts += filter(None, [in_words(saved.duplicates().to_dict("records"))])
     for layer in saved.layers:
-        parts += ["", f"Neural collapse, {layer}:", _collapse_table(saved, layer)]
+        if collapse := _collapse_table(saved, layer):
+            parts += ["", f"Neural collapse, {layer}:", collapse]
         grid = _grid(saved, layer)
         if len(grid):
             parts += _detection_parts(grid, layer, intervals)
@@ -176,6 +179,8 @@ def _trained(run: Run) -> int:
 
 
 def _samples(epoch: Epoch) -> str:
+    if epoch.run.without_features:
+        return f"{len(epoch.features('train', epoch.run.layers[-1])):,} training samples"
     samples = epoch.statistics(epoch.run.layers[-1]).samples
     what = "samples" if epoch.run.imported else "images"
     return f"statistics of {samples:,} training {what}"
@@ -188,7 +193,7 @@ def _collapse_table(epoch: Epoch, layer: str) -> str:
         f"{METRICS[row.metric].label}{f' [{row.set}]' if row.set else ''}"
         for row in table.itertuples()
     ]
-    width = max(map(len, labels))
+    width = max(map(len, labels), default=0)
     return "\n".join(
         f"  {label:<{width}}  {row.metric:<24}  {row.value:>12.6g}"
         for label, row in zip(labels, table.itertuples(), strict=True)

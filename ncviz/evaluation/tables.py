@@ -32,6 +32,8 @@ def collapse_table(layer: Layer) -> tuple[pd.DataFrame, tuple[str, ...]]:
     -------
     table, left_out : the rows, and why metrics were left out that the features make no sense to
     """
+    if layer.without_features:
+        return pd.DataFrame(columns=_COLLAPSE), ()
     statistics, head = layer.statistics, layer.head
     computed = [
         ("", lambda: collapse.measure(statistics, head)),

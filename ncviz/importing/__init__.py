@@ -1,5 +1,7 @@
-"""Features and logits of a network trained elsewhere, made into a run."""
+"""Runs from features and logits of networks trained elsewhere."""
 
+from ncviz.importing.classes import ClassOrder
+from ncviz.importing.read import ReadOptions
 from ncviz.importing.run import import_features
 
-__all__ = ["import_features"]
+__all__ = ["ClassOrder", "ReadOptions", "import_features"]

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import math
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
+from safetensors import SafetensorError, safe_open
 
 from ncviz.errors import CorruptFileError, InvalidArrayError, NcvizError, StorageError
+from ncviz.importing.columns import (
+    TEXT_COLUMNS,
+    Contents,
+    select_columns,
+    standard_names,
+    table_contents,
+)
 from ncviz.store import files
 
 FORMATS = ("npz", "npy", "safetensors", "parquet", "csv")
 MEMORY_LIMIT = 32 * 2**30
 """bytes that the arrays of one npz or parquet file may unpack to"""
 
+_PICKLED = "holds pickled Python objects, which are never loaded; expected plain numbers"
 _DEFLATE = 1032
 """bytes that one byte of a zip can unpack to"""
 
@@ -35,6 +44,7 @@ _DAMAGE = (
     NotImplementedError,  # a way to pack a zip that Python cannot unpack
     OverflowError,
     RuntimeError,  # an encrypted zip
+    SafetensorError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -43,37 +53,56 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_NUMBERED = re.compile(r"(feature|logit|weight)_(0|[1-9][0-9]{0,6})")
-_PLURAL = {"feature": "features", "logit": "logits", "weight": "weight"}
-_SINGLE = {"label": "labels", "labels": "labels", "bias": "bias"}
+_TYPES = {
+    *(f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)),
+    *("F16", "F32", "F64", "BOOL"),
+}
+"""Types of numbers in a safetensors file that NumPy has too."""
 
 
-def read_arrays(paths: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Arrays by name: features, logits and labels of a set, or weight and bias of a head.
+def read_contents(paths: Mapping[str, Path], *, features: str | None = None) -> Contents:
+    """Read the arrays of one set or of a head under their standard names.
 
     Parameters
     ----------
     paths : one file under the name ``""``, or an npy file for each array
+    features : name of the array of features, or prefix of its columns; None for the usual ones
 
     Raises
     ------
-    CorruptFileError : empty, truncated or not of the format that its name says.
-    InvalidArrayError : text or objects instead of numbers, columns that do not fit together, or
-        more than memory is meant to hold.
+    CorruptFileError
+        If a file is empty, truncated or not of the format that its name states.
+    InvalidArrayError
+        If columns do not fit together or the arrays exceed the memory limit.
     """
-    arrays = {}
+    contents = Contents({})
     for name, path in paths.items():
         with _reading(path):
             if not path.stat().st_size:
                 raise ValueError("it is empty")
-            found = _READERS[path.suffix[1:].lower()](path)
-        arrays |= {name or each: array for each, array in found.items()}
-        for each, array in found.items():
-            if array.dtype.kind not in "fiu":
-                raise InvalidArrayError(
-                    f"{path}: '{name or each}' holds {_kind(array.dtype)}; expected plain numbers."
-                )
-    return arrays
+            found = _READERS[path.suffix[1:].lower()](path, features)
+        if name:  # the file's name states what it holds
+            found = _renamed(found, name)
+        contents = contents.merged(found)
+    return contents
+
+
+def _renamed(found: Contents, name: str) -> Contents:
+    arrays = dict(zip([name], found.arrays.values(), strict=False))
+    unreadable = dict(zip([name], found.unreadable.values(), strict=False))
+    return Contents(arrays, unreadable, (name,))
+
+
+def _chosen(arrays: Mapping[str, np.ndarray | None], features: str | None) -> Contents:
+    """Return named arrays under their standard names; None stands for pickled objects."""
+    names = standard_names(arrays, features)
+    found = {kind: arrays[name] for kind, name in names.items()}
+    return Contents(
+        {kind: array for kind, array in found.items() if array is not None},
+        {kind: _PICKLED for kind, array in found.items() if array is None},
+        present=tuple(arrays),
+        unused=tuple(name for name in arrays if name not in names.values()),
+    )
 
 
 @contextmanager
@@ -92,25 +121,26 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _kind(dtype: np.dtype) -> str:
-    kinds = {"O": "Python objects", "U": "text", "S": "text", "b": "true and false"}
-    return kinds.get(dtype.kind, f"values of type {dtype}")
-
-
-def _npz(path: Path) -> dict[str, np.ndarray]:
+def _npz(path: Path, features: str | None) -> Contents:
     with zipfile.ZipFile(path) as archive:
         members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+        names = [each.filename[:-4] for each in members]
+        wanted = set(standard_names(names, features).values())
         for each in members:
             if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"'{each.filename}' is packed as NumPy never does")
             if each.file_size > _DEFLATE * (each.compress_size + 1):
                 raise ValueError(f"'{each.filename}' is not packed from as much as it says")
-        _require_room(path, sum(each.file_size for each in members))
-        for each in members:
+        loaded = [each for each in members if each.filename[:-4] in wanted]
+        _require_room(path, sum(each.file_size for each in loaded))
+        pickled = set()
+        for each in loaded:
             with archive.open(each) as file:
-                _check_header(path, file, each.file_size)
-    with np.load(path, allow_pickle=False) as loaded:
-        return {each.filename[:-4]: loaded[each.filename[:-4]] for each in members}
+                if _is_pickled(file, each.file_size):
+                    pickled.add(each.filename[:-4])
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] if name in wanted - pickled else None for name in names}
+    return _chosen(arrays, features)
 
 
 def _require_room(path: Path, unpacked: int) -> None:
@@ -132,78 +162,80 @@ def _free_memory() -> float:
         return math.inf
 
 
-def _npy(path: Path) -> dict[str, np.ndarray]:
+def _npy(path: Path, features: str | None) -> Contents:
     with path.open("rb") as file:
-        _check_header(path, file, path.stat().st_size)
+        pickled = _is_pickled(file, path.stat().st_size)
     # Mapped, so that a large training set does not have to fit into memory.
-    return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+    array = None if pickled else np.load(path, mmap_mode="r", allow_pickle=False)
+    return _chosen({"features": array}, None)
 
 
-def _check_header(path: Path, file: IO[bytes], size: int) -> None:
-    """Refuse pickles, and arrays that say they are larger than the file, before memory is taken."""
+def _is_pickled(file: IO[bytes], size: int) -> bool:
+    """Return whether an array holds pickled objects; refuse one that claims to exceed its file."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0
     shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
     if dtype.hasobject:
-        raise InvalidArrayError(
-            f"{path} holds pickled Python objects, which are never loaded; expected plain numbers."
-        )
+        return True
     if math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"an array of shape {shape} is longer than the file")
+    return False
 
 
-def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    return files.read_arrays(path, mend="Export it again.", foreign=True)
-
-
-def _parquet(path: Path) -> dict[str, np.ndarray]:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        names = [n for n in file.schema_arrow.names if n in _SINGLE or _NUMBERED.fullmatch(n)]
-        # A value that repeats takes no room in the file, and eight bytes in memory.
-        _require_room(path, 8 * file.metadata.num_rows * len(names))
-        return _of_columns(path, file.read(columns=names).to_pandas(ignore_metadata=True))
-
-
-def _csv(path: Path) -> dict[str, np.ndarray]:
-    return _of_columns(path, csv.read_csv(path).to_pandas())
-
-
-def _of_columns(path: Path, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Arrays of a table with columns feature_0, feature_1, ..., logit_0, ..., label."""
-    groups: dict[str, dict[int, str]] = {}
-    arrays = {}
-    for column in map(str, table.columns):
-        numbered = _NUMBERED.fullmatch(column)
-        if not numbered and column not in _SINGLE:
-            continue
-        _require_numbers(path, column, table[column])
-        if numbered:
-            groups.setdefault(_PLURAL[numbered[1]], {})[int(numbered[2])] = column
-        else:
-            arrays[_SINGLE[column]] = table[column].to_numpy()
-    for name, columns in groups.items():
-        first = min(set(range(len(columns) + 1)) - set(columns))
-        if first < len(columns):
-            kind = columns[min(columns)].rpartition("_")[0]
+def _safetensors(path: Path, features: str | None) -> Contents:
+    with safe_open(path, framework="np") as file:
+        kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    wanted = set(standard_names(kinds, features).values())
+    for name in wanted:
+        if kinds[name] not in _TYPES | {"BF16"}:
             raise InvalidArrayError(
-                f"{path} has {len(columns)} columns of {name}, but no '{kind}_{first}'; they are "
-                "counted from 0 without gaps."
+                f"{path}: '{name}' is of type {kinds[name]}; export it as float16, bfloat16 or "
+                "float32."
             )
-        arrays[name] = table[[columns[at] for at in range(len(columns))]].to_numpy()
-    return arrays
+    plain = [name for name in kinds if name in wanted and kinds[name] in _TYPES]
+    arrays = dict.fromkeys(kinds)
+    if plain:
+        arrays |= files.read_arrays(path, plain, mend="Export it again.", foreign=True)
+    halves = [name for name in wanted if kinds[name] == "BF16"]
+    return _chosen(arrays | _bfloat16(path, halves), features)
 
 
-def _require_numbers(path: Path, column: str, values: pd.Series) -> None:
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        shown = repr(values.iloc[0]) if len(values) else "nothing"
-        raise InvalidArrayError(
-            f"{path}: column '{column}' holds {shown:.40}; expected a number in each row."
-        )
-    if values.isna().any():
-        raise InvalidArrayError(
-            f"{path}: column '{column}' has {int(values.isna().sum()):,} empty or NaN cells; "
-            "expected a number in each row."
-        )
+def _bfloat16(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return bfloat16 arrays as float32: NumPy has no such type."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        found = {}
+        for name in names:
+            begin, end = header[name]["data_offsets"]
+            file.seek(8 + length + begin)
+            halves = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32)
+            found[name] = (halves << 16).view(np.float32).reshape(header[name]["shape"])
+    return found
+
+
+def _parquet(path: Path, features: str | None) -> Contents:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        names = file.schema_arrow.names
+        chosen = {each for group in select_columns(names, features).values() for each in group}
+        # A value that repeats takes no room in the file, and eight bytes in memory.
+        values = 0
+        for group in range(file.metadata.num_row_groups):
+            row_group = file.metadata.row_group(group)
+            chunks = (row_group.column(at) for at in range(row_group.num_columns))
+            values += sum(
+                each.num_values for each in chunks if each.path_in_schema.split(".")[0] in chosen
+            )
+        _require_room(path, 8 * values)
+        table = file.read(columns=[name for name in names if name in chosen])
+    found = table_contents(path, table, features)
+    unused = tuple(name for name in names if name not in chosen)
+    return replace(found, present=tuple(names), unused=unused)
+
+
+def _csv(path: Path, features: str | None) -> Contents:
+    as_text = csv.ConvertOptions(column_types=dict.fromkeys(TEXT_COLUMNS, pa.string()))
+    return table_contents(path, csv.read_csv(path, convert_options=as_text), features)
 
 
 _READERS = {

@@ -24,6 +24,9 @@ _GEOMETRY = ("nc2_gram", "nc2_cosine_mean", "nc2_cosine_std")
 
 def over_epochs(study: Study) -> Iterator[Block]:
     """NC1 to NC5, a figure for each layer."""
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+        return
     if study.collapse.empty:
         yield Missing(
             "The collapse metrics are not there yet. Make them with:",
@@ -50,6 +53,9 @@ def over_epochs(study: Study) -> Iterator[Block]:
 
 def class_means(study: Study) -> Iterator[Block]:
     """The cosines of the class means against the simplex ETF, first and at the chosen epoch."""
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+        return
     classes = len(study.run.classes)
     yield Text(
         "In a simplex ETF the class means have equal lengths and every pair has the same cosine, "
@@ -113,6 +119,9 @@ def _worst_pairs(study: Study, gram: np.ndarray, where: str) -> Table:
 
 def definitions(study: Study) -> Iterator[Block]:
     """A curve of every definition that was measured, one panel for each layer."""
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+        return
     measured = set(study.collapse["metric"])
     if not measured:
         yield Missing(

@@ -145,7 +145,9 @@ def leaderboard(study: Study) -> Iterator[Block]:
     if rows.empty:
         yield _nothing(study)
         return
-    if not study.epoch.has_head(study.layer):
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+    elif not study.epoch.has_head(study.layer):
         yield Text(
             f"{study.layer} has no classifier of its own, so detectors that need one are missing."
         )

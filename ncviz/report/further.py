@@ -114,6 +114,9 @@ def _against_temperature(study: Study, shown: Shown) -> Iterator[Block]:
 
 def against_collapse(study: Study) -> Iterator[Block]:
     """NC1 against FPR95, transfer error and entropy over the epochs, all layers together."""
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+        return
     score = _shared_detector(study, study.layers)
     parts = (study.collapse, study.detection, study.transfer)
     courses = []
@@ -192,6 +195,9 @@ def _shared_detector(study: Study, layers: Sequence[str]) -> str | None:
 
 def maps(study: Study) -> Iterator[Block]:
     """The samples in the plane, at the first mapped epoch and at the chosen one."""
+    if study.run.without_features:
+        yield Text(study.run.without_features)
+        return
     series = read_maps(study.run)
     if series is None or study.number not in series.epochs:
         name = shlex.quote(study.run.name)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ncviz.detectors import Detector
 
 ENCODER, PROJECTOR = "encoder", "projector"
+LOGITS = "logits"
+"""The only layer of a run that was imported without features."""
 
 
 class Maps(NamedTuple):
@@ -127,6 +129,8 @@ class Epoch(EpochFiles):
     def statistics(self, layer: str = "encoder") -> ClassStatistics:
         """Class statistics of the whole training set at `layer`."""
         self._require_layer(layer)
+        if self.run.without_features:
+            raise MissingDataError(self.run.without_features)
         path = self.path / layout.STATISTICS
         self._require_current(path, self._weights_source())
         mend = self.run.how_to_extract(path)

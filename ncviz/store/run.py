@@ -27,7 +27,7 @@ from ncviz.literal import LONGEST, readable
 from ncviz.projector import KINDS
 from ncviz.store import columns, files, layout
 from ncviz.store.description import read_description
-from ncviz.store.epoch import PROJECTOR, Epoch
+from ncviz.store.epoch import LOGITS, PROJECTOR, Epoch
 from ncviz.store.remote import RemotePath, is_remote, place
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
@@ -90,6 +90,16 @@ class Run:
     def imported(self) -> bool:
         """Whether its features came from elsewhere: there is no network to look at images with."""
         return bool(self.description.get("imported"))
+
+    @property
+    def without_features(self) -> str:
+        """Sentence on the missing features of a run that was imported from logits; else empty."""
+        if self.layers != (LOGITS,):
+            return ""
+        return (
+            f"Run {self.name} was imported without features: there are only logits, so class "
+            "means, collapse metrics, maps and the detectors that use features are left out."
+        )
 
     @property
     def findings(self) -> dict[str, str]:

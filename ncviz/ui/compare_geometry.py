@@ -83,9 +83,10 @@ def _geometry(pair: Pair, at: int) -> loaders.Geometry | None:
     try:
         return loaders.geometry(view.run, view.epoch, view.layer)
     except MissingDataError as error:
+        commands = components.commands(view.run.name, imported=view.run.imported)[:-1]
         components.empty_state(
             f"Side {SIDES[at]} has no class means: {plain(error)}",
-            *components.commands(view.run.name, imported=view.run.imported)[:-1],
+            *(() if view.run.without_features else commands),
         )
         return None
 
@@ -135,6 +136,9 @@ def _lines(view: View, at: int) -> dict[str, Series] | None:
     """By metric the line of a side; what is about OOD sets is averaged over them."""
     table = loaders.collapse_table(view.run)
     table = table[table["layer"] == view.layer]
+    if view.run.without_features:
+        components.empty_state(plain(view.run.without_features))
+        return None
     if table.empty:
         without_results(view)
         return None

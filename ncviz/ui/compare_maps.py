@@ -72,6 +72,9 @@ def _about_axes(same: bool, words: str) -> str:
 
 def _mapped(view: View) -> loaders.MapSeries | None:
     """The maps of a side's run; None, with what to do, where they do not show it."""
+    if view.run.without_features:
+        components.empty_state(plain(view.run.without_features))
+        return None
     series = loaders.maps(view.run)
     if series is None or view.epoch not in series.epochs:
         components.empty_state(

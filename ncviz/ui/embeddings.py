@@ -80,6 +80,9 @@ def body(view: View) -> None:
 
 
 def _no_maps(view: View) -> None:
+    if view.run.without_features:
+        components.empty_state(plain(view.run.without_features))
+        return
     embed = f"python scripts/embed.py {shlex.quote(view.run.name)}"
     evaluated = len(loaders.collapse_table(view.run))
     components.empty_state(

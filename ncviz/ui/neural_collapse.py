@@ -41,8 +41,9 @@ def body(view: View) -> None:
     )
     with shell.readable_errors():
         _over_epochs(view, table)
-    with shell.readable_errors():
-        gram.show(view, drawing)
+    if not view.run.without_features:
+        with shell.readable_errors():
+            gram.show(view, drawing)
     _tabs(view, table, drawing)
     samples.show(view, None)
 
@@ -82,6 +83,9 @@ def _origin(view: View) -> tuple[str, ...]:
 
 
 def _over_epochs(view: View, table: pd.DataFrame) -> None:
+    if view.run.without_features:
+        components.empty_state(plain(view.run.without_features))
+        return
     if table.empty:
         components.empty_state(
             f"The collapse metrics of {plain(view.run.name)} are not there yet. Make them with:",

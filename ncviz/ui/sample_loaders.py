@@ -211,6 +211,8 @@ def read_gallery(epoch: Epoch, layer: str, sets: Sequence[str]) -> Gallery:
     ------
     MissingDataError : none was extracted.
     """
+    if epoch.run.without_features:
+        raise MissingDataError(epoch.run.without_features)
     names = tuple(name for name in sets if name in epoch.sets)
     if not names:
         raise MissingDataError(

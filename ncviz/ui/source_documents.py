@@ -35,7 +35,9 @@ def show() -> None:
     ood_set = _choose_ood_set(view, document)
     _head(document, view, ood_set)
     layers = source_numbers.of_layers(view) if view else pd.DataFrame()
-    if view is not None and layers.empty:
+    if view is not None and view.run.without_features:
+        components.empty_state(plain(view.run.without_features))
+    elif view is not None and layers.empty:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no results to set beside. Make them "
             "with:",

@@ -82,6 +82,10 @@ def body(view: View) -> None:
     courses = _through_layers(shown, last) if points == "layers" else _through_epochs(shown, score)
     courses = [course for course in courses if nc1 in course.table]
     if not courses:
+        reasons = [runs[name].without_features for name in chosen]
+        if reasons and all(reasons):
+            components.empty_state(plain(reasons[0]))
+            return
         components.empty_state(
             "No chosen run has results yet. Make them with:",
             *_commands(runs[chosen[0]] if chosen else view.run),

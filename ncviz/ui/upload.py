@@ -55,17 +55,18 @@ class Choice:
 def body(view: View) -> None:
     """The page below its title."""
     names = upload_loaders.judges(view.run, view.epoch, view.layer)
-    if not names:
+    if not names and not view.run.imported:
         components.empty_state(
             f"Epoch {view.epoch} of {plain(view.run.name)} has no scores at layer "
             f"{plain(view.layer)}. Make them with:",
             *components.commands(view.run.name, imported=view.run.imported),
         )
         return
-    with st.sidebar:
-        choice = _choose(view, names)
     weighted = view.run.weighted_epochs
-    _say_what_is_asked(view, choice, weighted)
+    if names:
+        with st.sidebar:
+            choice = _choose(view, names)
+        _say_what_is_asked(view, choice, weighted)
     if not weighted:
         components.empty_state(
             f"No epoch of {plain(view.run.name)} has weights, and an image has to be shown to the "

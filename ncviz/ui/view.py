@@ -29,7 +29,9 @@ class View:
 
     @property
     def without_head(self) -> str:
-        """What is missing where features were imported without a head; empty elsewhere."""
+        """Remark on an import without features, or without a head; empty elsewhere."""
+        if self.run.without_features:
+            return "imported without features: everything that uses them is left out"
         if not self.run.imported or self.run.epoch(self.epoch).has_head(self.layer):
             return ""
         return "imported without a head: what looks at one is left out"
