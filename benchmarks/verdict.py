@@ -54,11 +54,12 @@ def time_verdicts(name: str, files: list[bytes]) -> tuple[list[str], list[float]
     from ncviz.inference.scorer import Scorer
     from ncviz.inference.verdict import judge
     from ncviz.store import open_run
+    from ncviz.thresholds import ID_95
 
     run = open_run(name)
     scorer = Scorer.load(run.epoch(run.weighted_epochs[-1]))
     reference = scorer.reference
-    thresholds = {each: reference.threshold(each, "id95") for each in reference.names}
+    thresholds = {each: reference.threshold(each, ID_95).value for each in reference.names}
 
     def look(content: bytes) -> None:
         pixels = scorer.see(open_upload("image", content))

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.evaluation.verdicts import print_verdicts
+from ncviz.metrics import DEFAULT_TPR
 from ncviz.store import open_run, run_folder
-from ncviz.thresholds import Costs
+from ncviz.thresholds import RULES, Costs, Criterion
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Options:
     """detectors to ask; the verdict shown is the first one's (default: all, energy first)"""
     layer: str | None = None
     """layer to look at (default: the one under the network's head)"""
-    rule: str = "id95"
-    """where to cut: id95 (95 % of the ID test set are known), ood5 (5 % of the OOD samples are),
-    accuracy (most of both on the right side) or cost (what mistakes cost, by the next two)"""
+    rule: str = RULES[0].name
+    """threshold rule: ID (accept --share of the ID test set), OOD (reject --share of the OOD
+    samples), accuracy (best balanced accuracy) or cost (lowest expected cost, from --cost-ratio and
+    --ood-share)"""
+    share: float = DEFAULT_TPR
+    """share of ID accepted (rule ID) or of OOD rejected (rule OOD)"""
     cost_ratio: float = 1.0
-    """what letting an OOD image in costs, in units of turning a known one away"""
+    """cost of accepting an OOD image, in units of rejecting an ID image"""
     ood_share: float = 0.5
     """expected share of OOD among the images"""
     csv: bool = False
@@ -58,8 +62,9 @@ def main() -> None:
         epoch=options.epoch,
         layer=options.layer,
         names=options.detector,
-        rule=options.rule,
-        costs=Costs(options.cost_ratio, options.ood_share),
+        criterion=Criterion(
+            options.rule, options.share, Costs(options.cost_ratio, options.ood_share)
+        ),
         csv=options.csv,
     )
     sys.exit(1 if unread else 0)

@@ -55,7 +55,7 @@ ALLOWED = {
     "through_training": BASE,
     "transfer": BASE,
     "caching": BASE | {"transfer"},
-    "store": BASE | {"collapse", "detectors", "metrics", "processes", "transfer"},
+    "store": BASE | {"collapse", "detectors", "metrics", "processes", "thresholds", "transfer"},
     "importing": BASE | {"caching", "data", "label_order", "store"},
     "data": {"errors", "literal"},
     "models": {"errors", "projector"},

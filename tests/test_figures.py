@@ -11,7 +11,7 @@ import pytest
 
 from ncviz import collapse, figures
 from ncviz.figures import theme
-from ncviz.figures.chosen import thinned
+from ncviz.figures.chosen import SelectedScores, thinned
 
 SHOWN = figures.Shown("digits", 8, "encoder")
 RNG = np.random.default_rng(0)
@@ -375,18 +375,24 @@ def test_log_axes_are_labelled_in_full():
 
 
 def test_selected_samples_get_a_row_of_marks_below_their_set():
-    selected = {"digits test (ID)": np.array([4, 0]), "noise": np.arange(299)}
-    known, ood, figure = score_figure(selected=selected)
+    rng = np.random.default_rng(3)
+    # Scores of kept samples are in the order of the samples, not in that of the distribution.
+    known, noise = rng.normal(size=9), rng.normal(size=299)
+    selected = {
+        "digits test (ID)": SelectedScores(np.array([4, 0]), known[[4, 0]]),
+        "noise": SelectedScores(np.arange(299), noise),
+    }
+    figure = score_figure(selected=selected)[2]
     rows = {trace.name: trace for trace in figure.data if trace.customdata is not None}
     assert set(rows) == {"digits test (ID), selected", "noise, selected"}
     first, second = rows["digits test (ID), selected"], rows["noise, selected"]
     np.testing.assert_allclose(sorted(first.x), sorted(known[[0, 4]]), rtol=1e-6)
-    np.testing.assert_allclose(sorted(second.x), sorted(ood["noise"][:299]), rtol=1e-6)
+    np.testing.assert_allclose(sorted(second.x), sorted(noise), rtol=1e-6)
     assert first.marker.symbol != second.marker.symbol
     # What a click tells: the set's position and the sample's.
     numbers, positions = second.customdata.T.astype(int)
     assert set(numbers) == {2}
-    np.testing.assert_allclose(second.x, ood["noise"][positions], rtol=1e-6)
+    np.testing.assert_allclose(second.x, noise[positions], rtol=1e-6)
     ticks = dict(zip(figure.layout.yaxis2.tickvals, figure.layout.yaxis2.ticktext, strict=True))
     assert ticks["noise, selected"] == "299 selected"
     assert ticks["letters"] == "letters"
@@ -399,7 +405,8 @@ def test_a_choice_of_no_samples_changes_no_figure():
     state = RNG.bit_generator.state
     without = score_figure()[2]
     RNG.bit_generator.state = state
-    assert score_figure(selected={"noise": np.zeros(0, int)})[2] == without
+    nothing = SelectedScores(np.zeros(0, int), np.zeros(0))
+    assert score_figure(selected={"noise": nothing})[2] == without
 
 
 def test_many_selected_samples_are_thinned_over_their_whole_range():

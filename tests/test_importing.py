@@ -500,7 +500,7 @@ def test_the_overview_says_what_an_import_is(imported, arrays, open_app):  # noq
     test = arrays["test"]
     accuracy = (test["logits"].argmax(axis=1) == test["labels"]).mean()
     (card,) = [each for each in app.metric if each.label == "Test accuracy"]
-    assert card.value == f"{100 * accuracy:.1f} %"
+    assert card.value == f"{100 * accuracy:.1f}%"
 
 
 @pytest.mark.parametrize("page", [COLLAPSE, SCORES, LEADERBOARD])

@@ -114,7 +114,7 @@ VIEWS = (
     (COLLAPSE, {"class_a": CLASSES[0], "class_b": CLASSES[4], "layer": "encoder"}),
     *((LEADERBOARD, {"tab": tab}) for tab in ("Near against far", "Is the difference real?")),
     (LEADERBOARD, {"tab": "Temperature and calibration"}),
-    (SCORES, {"set": FAR, "rule": "costs"}),
+    (SCORES, {"set": FAR, "cut": "cost"}),
     (COMPARE, {"b_run": RUN, "b_epoch": "1"}),
 )
 

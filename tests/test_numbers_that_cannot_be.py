@@ -187,7 +187,7 @@ COMPUTED = {
     "p values": thresholds.p_values,
     **{
         rule: lambda known, unknown, rule=rule: thresholds.choose(rule, known, unknown).value
-        for rule in ("id95", "ood5", "accuracy")
+        for rule in ("ID", "OOD", "accuracy")
     },
 }
 
@@ -211,7 +211,7 @@ def test_scores_that_are_none_are_refused(scores, compute):
     if compute in (COMPUTED["moves"], COMPUTED["p values"]) and not np.size(scores[1]):
         assert not numbers_in(compute(*scores))
         return
-    known = compute is COMPUTED["id95"] and np.ndim(scores[0]) == 1 and scores[0].all()
+    known = compute is COMPUTED["ID"] and np.ndim(scores[0]) == 1 and scores[0].all()
     if known and len(scores[0]) and np.isfinite(scores[0]).all():
         return  # a rule that looks at known samples alone
     with pytest.raises(NcvizError):

@@ -168,7 +168,7 @@ def test_key_numbers_are_those_of_the_results(page, cats):
     assert numbers["NC1 spread"] == f"{nc1:.3g}"
     overlap = table.loc[table["metric"] == "nc5_cosine", "value"].mean()
     assert numbers["NC5 overlap"] == f"{overlap:.3g}"
-    assert numbers["Test accuracy"] == f"{100 * (0.9 - 0.5 / 9):.2f} %"
+    assert numbers["Test accuracy"] == f"{100 * (0.9 - 0.5 / 9):.2f}%"
     best = means.loc[means["group"] == "all", "auroc"].max()
     assert numbers["Best AUROC"].startswith(f"{best:.3f}")
 
@@ -177,9 +177,7 @@ def test_key_numbers_are_those_of_the_results(page, cats):
 def test_the_leaderboard_holds_every_result(cats, metric):
     reader = read(cats, epoch=4, layer="encoder")
     label = metrics.DEFINITIONS[metric].label
-    heading, *rows = reader.tables[
-        f"{label} of each detector, with 95 % intervals, best mean first"
-    ]
+    heading, *rows = reader.tables[f"{label} of each detector, with 95% intervals, best mean first"]
     found = cats.detection()
     found = found[(found["epoch"] == 4) & (found["layer"] == "encoder")]
     assert len(rows) == found["detector"].nunique()

@@ -20,7 +20,7 @@ from ncviz import data
 from ncviz.errors import InvalidOptionError, MissingDataError, UnknownNameError
 from ncviz.evaluation.verdicts import print_verdicts
 from ncviz.store import open_run
-from ncviz.thresholds import Costs
+from ncviz.thresholds import Costs, Criterion
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "score.py"
 LINE = re.compile(
@@ -58,7 +58,7 @@ def call(*words, checkpoints: Path) -> subprocess.CompletedProcess:
 
 
 def test_a_line_for_each_image_in_natural_order(run, folder, capsys):
-    unread = print_verdicts(run, [folder], rule="id95")
+    unread = print_verdicts(run, [folder])
     out, err = capsys.readouterr()
     found = [LINE.match(line) for line in out.splitlines()]
     assert all(found), out
@@ -77,7 +77,7 @@ def test_a_line_for_each_image_in_natural_order(run, folder, capsys):
 
 
 def test_csv_has_every_detector_and_every_file(run, folder, capsys):
-    print_verdicts(run, [folder], names=("vim", "energy"), rule="id95", csv=True)
+    print_verdicts(run, [folder], names=("vim", "energy"), csv=True)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 13
     good = [row for row in rows if not row["error"]]
@@ -101,7 +101,7 @@ def test_csv_has_every_detector_and_every_file(run, folder, capsys):
 def test_an_earlier_epoch_says_something_else(run, folder, capsys):
     printed = []
     for epoch in (None, 6, 1):
-        print_verdicts(run, [folder / "china.jpg"], epoch=epoch, rule="id95", csv=True)
+        print_verdicts(run, [folder / "china.jpg"], epoch=epoch, csv=True)
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1] != printed[2]
 
@@ -109,8 +109,8 @@ def test_an_earlier_epoch_says_something_else(run, folder, capsys):
 def test_costs_move_the_operating_point(run, folder, capsys):
     words = {}
     for ratio in (1e-6, 1e6):
-        costs = Costs(ratio=ratio)
-        print_verdicts(run, [folder], names=("energy",), rule="cost", costs=costs, csv=True)
+        criterion = Criterion("cost", costs=Costs(ratio=ratio))
+        print_verdicts(run, [folder], names=("energy",), criterion=criterion, csv=True)
         rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
         words[ratio] = {row["verdict"] for row in rows if not row["error"]}
     assert words[1e-6] == {"known"}
@@ -124,11 +124,10 @@ def test_costs_move_the_operating_point(run, folder, capsys):
         ({"epoch": 5}, UnknownNameError, "Known: 0001, 0002, 0004, 0006"),
         ({"names": ("nonsense",)}, UnknownNameError, "nonsense"),
         ({"layer": "nonsense"}, UnknownNameError, "nonsense"),
-        ({"rule": "nonsense"}, UnknownNameError, "nonsense"),
     ],
 )
 def test_a_wrong_option_is_an_error_before_any_image(run, folder, capsys, options, error, message):
-    given = {"paths": [folder / "china.jpg"], "rule": "id95"} | options
+    given = {"paths": [folder / "china.jpg"]} | options
     with pytest.raises(error, match=message):
         print_verdicts(run, given.pop("paths"), **given)
     assert capsys.readouterr().out == ""
@@ -138,11 +137,11 @@ def test_an_epoch_without_weights_names_those_with(digits_run, folder):
     (model,) = digits_run.path.glob("epochs/0006/model*")
     model.unlink()
     with pytest.raises(MissingDataError, match=r"With weights: 1, 2, 4\."):
-        print_verdicts(digits_run, [folder], epoch=6, rule="id95")
+        print_verdicts(digits_run, [folder], epoch=6)
     for path in digits_run.path.glob("epochs/*/model*"):
         path.unlink()
     with pytest.raises(MissingDataError, match="No epoch of digits has weights"):
-        print_verdicts(digits_run, [folder], rule="id95")
+        print_verdicts(digits_run, [folder])
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from ncviz.inference.looking import look_at, record
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.store import open_run
+from ncviz.thresholds import ID_95
 from ncviz.training import recipe, train
 from ncviz.ui.sample_loaders import read_gallery
 
@@ -172,7 +173,9 @@ def test_what_is_missing_is_named(run, digits_run):
 
 def test_p_values_count_known_samples(run, scorer):
     _, images = stored_images(run, "letters/test", 6)
-    thresholds = {name: scorer.reference.threshold(name, "id95") for name in scorer.reference.names}
+    thresholds = {
+        name: scorer.reference.threshold(name, ID_95).value for name in scorer.reference.names
+    }
     for sight in scorer.look(seen(scorer, images)):
         verdicts = judge(sight.scores, scorer.reference, thresholds)
         assert list(verdicts) == list(scorer.reference.names)
@@ -196,7 +199,7 @@ def test_p_values_reach_from_the_smallest_possible_to_one(scorer):
 
 def test_the_operating_point_keeps_what_its_rule_says(scorer):
     for name in scorer.reference.names:
-        cut = scorer.reference.threshold(name, "id95")
+        cut = scorer.reference.threshold(name, ID_95).value
         assert np.mean(scorer.reference.known[name] >= cut) >= 0.95
 
 
@@ -257,7 +260,7 @@ def test_only_unreadable_files_and_no_files(scorer):
 def test_a_row_of_the_csv_file(run, scorer):
     _, images = stored_images(run, "digits/test", 1)
     names = ["energy", "msp"]
-    thresholds = {name: scorer.reference.threshold(name, "id95") for name in names}
+    thresholds = {name: scorer.reference.threshold(name, ID_95).value for name in names}
 
     def fail():
         raise MissingDataError("b is not there.")

@@ -11,13 +11,14 @@ from made_runs import add_samples, make_run
 from streamlit.testing.v1 import AppTest
 
 from ncviz import metrics
+from ncviz.figures.chosen import SelectedScores
 from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.store import Run, open_run
-from ncviz.thresholds import calibration_half
+from ncviz.thresholds import Criterion, SetScores, calibration_half
 from ncviz.ui import score_selection
 from ncviz.ui.plot import Point
 from ncviz.ui.score_selection import Scored, place_on_curve
-from ncviz.ui.threshold import Cut, Samples
+from ncviz.ui.threshold import Cut
 from ncviz.ui.view import View
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +96,7 @@ def test_fields_start_anew_with_the_scale_of_another_score(open_page):
 
 
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("cut", ["ID", "score"])
+@pytest.mark.parametrize("cut", ["ID", "OOD", "score"])
 @pytest.mark.parametrize("word", ["accepted", "rejected"])
 def test_one_side_of_a_set_is_exactly_those_that_the_table_counts(
     open_page, folder, name, cut, word
@@ -118,21 +119,23 @@ def test_one_side_of_a_set_is_exactly_those_that_the_table_counts(
     assert len(found[1]) == count
     scores = scores_of(run, full)[found[1]]
     assert ((scores >= threshold_of(app)) == (word == "accepted")).all()
-    if cut == "ID":
+    if cut == "OOD":
         assert not halves(run, full)[found[1]].any()
 
 
-def test_the_wrong_side_is_known_samples_rejected_and_others_accepted(open_page, folder):
-    app = open_page(accept="80.0")
+@pytest.mark.parametrize("cut", ["ID", "OOD"])
+def test_the_wrong_side_is_known_samples_rejected_and_others_accepted(open_page, folder, cut):
+    app = open_page(accept="80.0", reject="60.0", cut=cut)
     run = open_run(folder / "cats")
     app = healthy(app.button(key="_select_wrong").click().run())
-    cut, found = threshold_of(app), chosen_in(app)
+    value, found = threshold_of(app), chosen_in(app)
     for name in SETS:
         full = f"{name}/test"
-        scores, judged = scores_of(run, full), ~halves(run, full)
-        wrong = (scores < cut) if name == "made" else (scores >= cut)
+        scores = scores_of(run, full)
+        judged = ~halves(run, full) if cut == "OOD" else np.ones(len(scores), bool)
+        wrong = (scores < value) if name == "made" else (scores >= value)
         assert found.get(full, []) == np.flatnonzero(wrong & judged).tolist()
-    assert found["made/test"]
+    assert found
     assert "on the wrong side of Energy's threshold" in app.session_state["selected"].words
 
 
@@ -173,22 +176,26 @@ def test_what_the_page_does_not_draw_changes_nothing(open_page, text):
 def scored(folder) -> Scored:
     rng = np.random.default_rng(1)
 
-    def samples(middle: float, count: int) -> Samples:
-        return Samples(rng.normal(middle, 1, count), np.arange(count) % 2 == 0)
+    def samples(middle: float, count: int) -> SetScores:
+        kept = rng.normal(middle, 1, count)
+        return SetScores(np.sort(kept), kept, np.arange(count) % 2 == 0)
 
     return Scored(
         view=View(open_run(folder / "cats"), 9, "encoder"),
         detector="energy",
         samples={"known": samples(2, 48), "letters": samples(0, 40)},
         full_names={"known": "made/test", "letters": "letters/test"},
-        cut=Cut(1.0, by_hand=False),
+        cut=Cut(1.0, Criterion("accuracy")),
     )
 
 
 @pytest.mark.parametrize("positive", [None, "ID", "OOD"])
 def test_marks_lie_on_the_curve(scored, positive):
-    known, letters = (each.scores for each in scored.samples.values())
-    chosen = {"known": np.array([0, 5]), "letters": np.arange(40)}
+    known, letters = (each.kept for each in scored.samples.values())
+    chosen = {
+        "known": SelectedScores(np.array([0, 5]), known[[0, 5]]),
+        "letters": SelectedScores(np.arange(40), letters),
+    }
     marks = scored.marks("letters", chosen, ood_style(0), positive)
     curve = (
         metrics.roc_curve(known, letters)
@@ -205,8 +212,10 @@ def test_marks_lie_on_the_curve(scored, positive):
 
 
 def test_a_mark_is_where_the_samples_own_score_cuts(scored):
-    known, letters = (each.scores for each in scored.samples.values())
-    (mark, none) = scored.marks("letters", {"known": np.array([7])}, ood_style(0), None)
+    known, letters = (each.kept for each in scored.samples.values())
+    (mark, none) = scored.marks(
+        "letters", {"known": SelectedScores(np.array([7]), known[[7]])}, ood_style(0), None
+    )
     assert mark.x[0] == pytest.approx(np.mean(letters >= known[7]))
     assert mark.y[0] == pytest.approx(np.mean(known >= known[7]))
     assert len(none.x) == 0

@@ -7,8 +7,21 @@ from hypothesis import strategies as st
 from scipy.stats import beta, kstest
 
 from ncviz.errors import InvalidArrayError, InvalidOptionError, UnknownNameError
-from ncviz.metrics import operating_point
-from ncviz.thresholds import RULES, Costs, calibration_half, choose, guarantee, p_values
+from ncviz.metrics import operating_point, threshold_at_tpr
+from ncviz.thresholds import (
+    ID_95,
+    RULES,
+    Costs,
+    Criterion,
+    SetScores,
+    calibration_half,
+    choose,
+    choose_threshold,
+    guarantee,
+    p_values,
+    promise,
+    rejected_share,
+)
 from ncviz.thresholds.operating import threshold_at_fpr
 
 tied = st.lists(st.integers(-4, 4), min_size=1, max_size=45).map(lambda s: np.array(s, float))
@@ -39,18 +52,18 @@ def expected_cost(ids, oods, threshold, ratio, ood_share):
 
 @given(ids=tied)
 @settings(max_examples=150, deadline=None)
-def test_id95_is_the_highest_threshold_that_keeps_19_of_20(ids):
-    found = choose("id95", ids)
+def test_id_rule_is_the_highest_threshold_that_keeps_19_of_20(ids):
+    found = choose("ID", ids)
     kept = [t for t in every_threshold(ids) if 20 * np.sum(ids >= t) >= 19 * len(ids)]
     assert found.value == max(kept)
-    assert found.rule == "id95"
-    assert choose("id95", ids, np.zeros(3)) == found  # it looks at no OOD
+    assert found.rule == "ID"
+    assert choose("ID", ids, np.zeros(3)) == found  # it looks at no OOD
 
 
 @given(ids=tied, oods=tied)
 @settings(max_examples=150, deadline=None)
-def test_ood5_accepts_all_that_it_may(ids, oods):
-    found = choose("ood5", ids, oods)
+def test_ood_rule_accepts_all_that_it_may(ids, oods):
+    found = choose("OOD", ids, oods)
     allowed = [t for t in every_threshold(ids, oods) if 20 * np.sum(oods >= t) <= len(oods)]
     lowest = min(allowed)
     np.testing.assert_array_equal(found.accepts(ids), ids >= lowest)
@@ -110,7 +123,7 @@ def test_where_only_accepting_nothing_keeps_a_rule_the_threshold_is_infinite():
     found = choose("cost", oods, ids, costs=Costs(ratio=1e6, ood_share=0.99))
     assert found.value == 100  # perfect scores need no such thing
     largest = np.finfo(float).max
-    assert choose("ood5", ids, np.array([largest])).value == np.inf
+    assert choose("OOD", ids, np.array([largest])).value == np.inf
 
 
 def test_a_dear_mistake_moves_the_threshold_up_and_rare_ood_moves_it_down():
@@ -129,10 +142,10 @@ def test_a_dear_mistake_moves_the_threshold_up_and_rare_ood_moves_it_down():
 def test_twenty_ood_let_one_in_and_of_equal_ones_none():
     oods = np.arange(20.0)
     for count in (20, 40, 60, 100, 1000):
-        accepted = choose("ood5", oods, np.arange(float(count))).accepts(np.arange(float(count)))
+        accepted = choose("OOD", oods, np.arange(float(count))).accepts(np.arange(float(count)))
         assert accepted.sum() == count // 20
-    assert choose("ood5", oods, oods[:19]).accepts(oods[:19]).sum() == 0
-    assert choose("ood5", oods, np.r_[oods[:18], 19.0, 19.0]).accepts(19.0) == np.False_
+    assert choose("OOD", oods, oods[:19]).accepts(oods[:19]).sum() == 0
+    assert choose("OOD", oods, np.r_[oods[:18], 19.0, 19.0]).accepts(19.0) == np.False_
     assert threshold_at_fpr(oods, 0.0) == np.nextafter(19.0, np.inf)
 
 
@@ -153,7 +166,7 @@ def test_rules_that_cannot_be_followed_are_refused():
         choose("best", ones, ones)
     for rule in RULES:
         if rule.needs_ood:
-            with pytest.raises(InvalidArrayError, match=f"'{rule.name}' looks at OOD.*'id95'"):
+            with pytest.raises(InvalidArrayError, match=f"'{rule.name}' needs OOD.*'ID'"):
                 choose(rule.name, ones)
             with pytest.raises(InvalidArrayError, match=r"OOD scores.*NaN"):
                 choose(rule.name, ones, np.array([np.nan]))
@@ -286,3 +299,88 @@ def test_which_half_a_sample_is_in_is_random_and_hangs_on_the_seed():
     together = halves[:, 0] == halves[:, 4]  # two of the same class
     assert 0.35 < together.mean() < 0.65
     np.testing.assert_array_equal(calibration_half(labels), halves[0])
+
+
+# All samples, kept samples, halves
+
+
+def set_scores(middle: float, evaluated: int, kept: int, seed: int) -> SetScores:
+    """Scores of a packed run: more samples were evaluated than are kept."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(middle, 1, evaluated)
+    return SetScores(np.sort(scores), scores[:kept], np.arange(kept) % 2 == 0)
+
+
+def test_a_rule_without_ood_takes_all_evaluated_id_samples():
+    known, unknown = set_scores(2, 3000, 200, 0), set_scores(0, 900, 50, 1)
+    for share in (0.5, 0.95, 1.0):
+        found = choose_threshold(Criterion("ID", share), known, [unknown]).value
+        assert found == threshold_at_tpr(known.evaluated, share)
+        assert found == choose_threshold(Criterion("ID", share), known).value
+    assert choose_threshold(ID_95, known).value != threshold_at_tpr(known.chosen_on, 0.95)
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES if rule.needs_ood])
+def test_a_rule_with_ood_takes_one_half_of_the_kept_samples_and_leaves_the_other(rule):
+    known = set_scores(2, 3000, 200, 0)
+    unknown = [set_scores(0, 900, 50, seed) for seed in (1, 2)]
+    criterion = Criterion(rule, 0.8, Costs(2.0, 0.3))
+    found = choose_threshold(criterion, known, unknown)
+    pooled = np.concatenate([each.kept[::2] for each in unknown])
+    assert found == choose(rule, known.kept[::2], pooled, share=0.8, costs=Costs(2.0, 0.3))
+    for each in (known, *unknown):
+        np.testing.assert_array_equal(each.judged_on(halves=True), each.kept[1::2])
+        np.testing.assert_array_equal(each.kept[each.listed(halves=True)], each.kept[1::2])
+        assert each.judged_on(halves=False) is each.evaluated
+        assert each.listed(halves=False).all()
+    with pytest.raises(InvalidArrayError, match=f"'{rule}' needs OOD"):
+        choose_threshold(criterion, known)
+
+
+def test_the_share_of_ood_rejected_is_kept_for_any_share():
+    oods = np.arange(200.0)
+    for share in (0.5, 0.8, 0.95, 1.0):
+        found = choose("OOD", oods, oods, share=share)
+        assert np.mean(~found.accepts(oods)) == pytest.approx(share)
+
+
+def test_criteria_are_named_and_checked():
+    assert str(ID_95) == "95% of ID accepted"
+    assert str(Criterion("OOD", 0.805)) == "80.5% of OOD rejected"
+    assert [Criterion(rule.name).needs_ood for rule in RULES] == [False, True, True, True]
+    for share in (0, -0.1, 1.01, np.nan):
+        with pytest.raises(InvalidOptionError, match=r"\(0, 1\]"):
+            Criterion("ID", share)
+    with pytest.raises(UnknownNameError, match="'best'"):
+        Criterion("best")
+    with pytest.raises(InvalidArrayError, match="3 kept samples have 2"):
+        SetScores(np.ones(5), np.ones(3), np.ones(2, bool))
+
+
+# What a threshold promises
+
+
+@pytest.mark.parametrize(("n", "share"), [(40, 0.95), (100, 0.9), (333, 0.95)])
+def test_the_rejected_share_lies_in_the_range_as_often_as_promised(n, share):
+    """Of uniform scores the true rejected share is the threshold itself."""
+    rng = np.random.default_rng(0)
+    promised = rejected_share(n, share)
+    cuts = np.array([threshold_at_tpr(rng.random(n), share) for _ in range(4000)])
+    inside = np.mean((promised.low <= cuts) & (cuts <= promised.high))
+    assert 0.89 <= inside <= 0.97  # one range for two neighbouring order statistics
+    assert np.mean(cuts > promised.high) == pytest.approx(0.05, abs=0.012)
+    assert np.mean(cuts) == pytest.approx(promised.average, rel=0.02)
+    assert promised.low == guarantee(n, 1 - share).low  # that of the test p <= 1 - share
+
+
+def test_the_promise_is_a_sentence_with_its_numbers():
+    assert promise(ID_95, 1500) == (
+        "95% of ID accepted: with 1,500 samples the true rejected share lies between 4.1% and "
+        "6.0% (90% confidence)."
+    )
+    assert "with 1 sample the" in promise(ID_95, 1)
+    assert promise(Criterion("accuracy"), 1500) == ""
+    assert rejected_share(10, 1.0).low == 0
+    for n, share in ((0, 0.95), (5, 0), (5, 1.1)):
+        with pytest.raises(InvalidOptionError, match=r"\(0, 1\]"):
+            rejected_share(n, share)

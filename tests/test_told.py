@@ -20,15 +20,15 @@ def test_distributions_say_medians_and_what_is_accepted():
     scores = {"known": np.array([1.0, 3, 5, 7]), "letters": np.array([0.0, 1, 4])}
     words = told.distributions("Energy", scores, 3.0, {})
     assert words == (
-        "Densities of Energy scores, cut at 3. known: median 4, 75.0 % accepted; "
-        "letters: median 1, 33.3 % accepted."
+        "Densities of Energy scores, cut at 3. known: median 4, 75.0% accepted; "
+        "letters: median 1, 33.3% accepted."
     )
     assert told.distributions("Energy", scores, 3.0, {"letters": 1200}).endswith(
         " Selected and marked below: 1,200 of letters."
     )
     nothing = told.distributions("Energy", scores, np.inf, {})
     assert "none of which is accepted" in nothing
-    assert "known: median 4, 0.0 % accepted" in nothing
+    assert "known: median 4, 0.0% accepted" in nothing
 
 
 def test_curves_say_their_areas_and_points():
@@ -131,7 +131,7 @@ def test_reliability_weighs_bins_by_their_samples():
     line = figures.Reliable(
         "as it is", np.array([0.9, 0.5]), np.array([0.8, 0.9]), [3, 1], ID_STYLE
     )
-    assert told.reliability([line]).endswith("as it is 17.5 % apart, more often right than sure.")
+    assert told.reliability([line]).endswith("as it is 17.5% apart, more often right than sure.")
 
 
 def test_the_best_temperature_is_told():
@@ -168,7 +168,7 @@ def test_an_image_is_told_by_its_verdicts():
     ]
     assert told.strips(strips) == (
         "1 of 2 detectors say unknown. Percentile of the image among the known samples: "
-        "Energy 1.0 %, MSP 40.0 %."
+        "Energy 1.0%, MSP 40.0%."
     )
     moment = figures.Moment(4, 0.02, known=False, predicted="cat", probability=0.5)
     assert told.moments([moment]).endswith("epoch 4 unknown, p 0.020, cat.")

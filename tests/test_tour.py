@@ -114,7 +114,7 @@ def test_numbers_of_both_layers_are_means_over_the_sets_of_the_last_epoch():
     transfer = transfer.query("epoch == 60")
     shares = {
         layer: [
-            f"{100 * table.loc[table['layer'] == layer, column].mean():.0f} %"
+            f"{100 * table.loc[table['layer'] == layer, column].mean():.0f}%"
             for table, column in ((detection, "fpr95"), (transfer, "probe_error"))
         ]
         for layer in ("encoder", "projector")

@@ -95,7 +95,7 @@ def test_before_an_image_came(open_page, checkpoints):
     app = healthy(open_page(checkpoints, run="digits"))
     assert app.title[0].value == "Would the network know this image?"
     assert "up to 20 MB and 25 megapixels; at most 500 files" in words(app)
-    assert "held against 431 ID test samples" in words(app)
+    assert "compared with 431 ID test samples" in words(app)
     assert not charts(app)
 
 
@@ -194,7 +194,7 @@ def test_the_verdict_follows_detector_and_rule(open_page, checkpoints):
     assert next(iter(charts(app))).startswith("ViM scores, cut at ")
     assert words(app) != before
     cut = next(iter(charts(app)))
-    app = healthy(app.button_group(key="rule").set_value("ood5").run())
+    app = healthy(app.button_group(key="cut").set_value("OOD").run())
     assert next(iter(charts(app))) != cut
     app = healthy(app.multiselect(key="ask").select("energy").run())
     assert "of 2** detectors say unknown" in words(app)
@@ -203,7 +203,7 @@ def test_the_verdict_follows_detector_and_rule(open_page, checkpoints):
 def test_costs_are_asked_for_where_they_matter(open_page, checkpoints):
     app = upload(open_page(checkpoints, run="digits"), ("noise.png", noise()))
     assert "Cost of letting OOD in" not in [slider.label for slider in app.slider]
-    app = healthy(app.button_group(key="rule").set_value("cost").run())
+    app = healthy(app.button_group(key="cut").set_value("cost").run())
     before = next(iter(charts(app)))
     app = healthy(app.slider(key="ratio").set_value(10.0).run())
     assert next(iter(charts(app))) != before

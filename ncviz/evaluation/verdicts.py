@@ -15,12 +15,12 @@ from ncviz.data.depth import depth_note
 from ncviz.data.uploads import files_below, open_file, plain_name
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.inference.looking import Result, look_at, record
-from ncviz.inference.reference import EQUAL_COSTS
+from ncviz.inference.reference import Reference
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.spreadsheet import inert_row
 from ncviz.store import Epoch, Run
-from ncviz.thresholds import Costs
+from ncviz.thresholds import ID_95, Criterion, promise
 
 MAIN_DETECTOR = "energy"
 
@@ -34,20 +34,20 @@ def print_verdicts(
     epoch: int | None = None,
     layer: str | None = None,
     names: Sequence[str] = (),
-    rule: str,
-    costs: Costs = EQUAL_COSTS,
+    criterion: Criterion = ID_95,
     csv: bool = False,
 ) -> int:
     """Print a line for each image in `paths`, files or folders; returns how many were unreadable.
 
-    Results go to stdout, progress and a line for each unreadable file to stderr.
+    Results go to stdout. Progress, a line about the threshold and a line for each unreadable file
+    go to stderr.
 
     Parameters
     ----------
     epoch : None for the last one with weights
     layer : None for the one under the head
     names : detectors, the one whose verdict is shown first; empty for all
-    rule, costs : what sets the operating points, as for `thresholds.choose`
+    criterion : rule that sets the threshold of each detector
 
     Raises
     ------
@@ -56,7 +56,8 @@ def print_verdicts(
     files = _files(paths)
     scorer = Scorer.load(_epoch(run, epoch), layer, detectors=names or None)
     order = _main_first(scorer.reference.names, names)
-    thresholds = {name: scorer.reference.threshold(name, rule, costs) for name in order}
+    thresholds = {name: scorer.reference.threshold(name, criterion).value for name in order}
+    print(_about_threshold(scorer.reference, order[0], criterion), file=sys.stderr)
     write = _csv_writer(run, order) if csv else _table_writer(run, files)
     unread = 0
     with tqdm(total=len(files), unit="image", file=sys.stderr, disable=len(files) < 2) as bar:
@@ -71,6 +72,16 @@ def print_verdicts(
             unread += bool(result.error)
             bar.update()
     return unread
+
+
+def _about_threshold(reference: Reference, name: str, criterion: Criterion) -> str:
+    """Return the line about the first detector's threshold: its value, rule and samples."""
+    value = reference.threshold(name, criterion).value
+    known, unknown = reference.samples(name, criterion)
+    words = promise(criterion, known) or (
+        f"{criterion}, chosen on one half of the samples ({known:,} ID and {unknown:,} OOD)."
+    )
+    return f"threshold of {name} {value:.4g}: {words}"
 
 
 def _see(scorer: Scorer, path: Path, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Figures: arrays in, plotly figures out; one module for each."""
 
 from ncviz.figures.bands import Band, BandPanel, bands_over_epochs
-from ncviz.figures.chosen import Marks, mark_sample
+from ncviz.figures.chosen import Marks, SelectedScores, mark_sample
 from ncviz.figures.curves import OperatingCurve, precision_recall, roc
 from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
@@ -42,6 +42,7 @@ __all__ = [
     "PointSet",
     "Reliable",
     "RunTrend",
+    "SelectedScores",
     "Series",
     "Shown",
     "Strip",

@@ -29,6 +29,23 @@ class Marks:
     style: theme.Style
 
 
+@dataclass(frozen=True)
+class SelectedScores:
+    """Scores of the selected samples of a set.
+
+    Attributes
+    ----------
+    rows : (M,) their positions among the kept samples, which a click returns
+    scores : (M,) their scores
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 def thinned(values: np.ndarray, most: int) -> np.ndarray:
     """Positions of at most `most` of the `values`, evenly spread over their order."""
     order = np.argsort(values, kind="stable")
@@ -37,22 +54,20 @@ def thinned(values: np.ndarray, most: int) -> np.ndarray:
     return order[np.linspace(0, len(order) - 1, most).round().astype(np.int64)]
 
 
-def rug(
-    row: str, scores: np.ndarray, rows: np.ndarray, number: int, style: theme.Style
-) -> go.Scatter:
-    """A mark for each chosen sample, in the row called `row` of the second pair of axes.
+def rug(row: str, selected: SelectedScores, number: int, style: theme.Style) -> go.Scatter:
+    """Return a mark for each selected sample, in the row called `row` of the second pair of axes.
 
     Parameters
     ----------
-    scores : (N,) scores of the whole set
-    rows : (M,) which of them are chosen
-    number : of the set; goes with the sample's row into `customdata`, to tell what was clicked
+    number : of the set; goes with the sample's row into `customdata`, which a click returns
     """
-    shown = rows[thinned(scores[rows], MOST_MARKS)]
+    shown = thinned(selected.scores, MOST_MARKS)
     return go.Scatter(
-        x=theme.float32(scores[shown]),
+        x=theme.float32(selected.scores[shown]),
         y=[row] * len(shown),
-        customdata=theme.float32(np.column_stack([np.full(len(shown), number), shown])),
+        customdata=theme.float32(
+            np.column_stack([np.full(len(shown), number), selected.rows[shown]])
+        ),
         xaxis="x2",
         yaxis="y2",
         name=row,

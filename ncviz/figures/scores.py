@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
-from ncviz.figures.chosen import rug
+from ncviz.figures.chosen import SelectedScores, rug
 
 MIN_BINS, MAX_BINS = 12, 60
 _TAIL = 0.005
@@ -25,21 +25,21 @@ def score_distributions(
     detector: str,
     shown: theme.Shown,
     log: bool = False,
-    selected: Mapping[str, np.ndarray] | None = None,
+    selected: Mapping[str, SelectedScores] | None = None,
 ) -> go.Figure:
     """Densities of the ID test set and of OOD sets, box plots below, one line for the threshold.
 
     Parameters
     ----------
-    id_scores : (N,) scores, higher = more in-distribution
+    id_scores : (N,) scores of all evaluated samples, higher = more in-distribution
     ood_scores : (M,) scores of each set
     styles : style of each OOD set
     threshold : samples at or above it are accepted as ID
     log : logarithmic density, for scores that pile up in one place
-    selected : (M,) positions of the samples of a set that a reader has chosen; each set that has
-        some gets a row of marks below its box. Sets go by `id_name` and the names in `ood_scores`
+    selected : the selected samples of a set; each set that has some gets a row of marks below its
+        box. Sets go by `id_name` and the names in `ood_scores`
 
-    The axis covers all but the outermost 0.5 % of every set at either end; densities count those
+    The axis covers all but the outermost 0.5% of every set at either end; densities count those
     beyond it, so they stay true. Whiskers of the boxes end at the 5th and 95th percentile.
     """
     sets = {id_name: (id_scores, theme.ID_STYLE)}
@@ -92,17 +92,17 @@ def score_distributions(
 
 
 def _rugs(
-    sets: Mapping[str, tuple[np.ndarray, theme.Style]], selected: Mapping[str, np.ndarray]
+    sets: Mapping[str, tuple[np.ndarray, theme.Style]], selected: Mapping[str, SelectedScores]
 ) -> dict[str, go.Scatter]:
     return {
-        name: rug(f"{theme.text(name)}, selected", scores, selected[name], number, style)
-        for number, (name, (scores, style)) in enumerate(sets.items())
+        name: rug(f"{theme.text(name)}, selected", selected[name], number, style)
+        for number, (name, (_, style)) in enumerate(sets.items())
         if len(selected.get(name, ()))
     }
 
 
 def _row_names(
-    sets: Iterable[str], rugs: Mapping[str, go.Scatter], selected: Mapping[str, np.ndarray]
+    sets: Iterable[str], rugs: Mapping[str, go.Scatter], selected: Mapping[str, SelectedScores]
 ) -> dict:
     """Ticks: a row of marks stands below its set's box and says how many there are."""
     if not rugs:

@@ -1,9 +1,10 @@
-"""What a new sample is held against: an epoch's fitted detectors and the scores they gave."""
+"""Fitted detectors of an epoch, and the stored scores that a new sample is compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,11 +12,8 @@ from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.inference.network_scores import network_detectors
-from ncviz.store import Epoch
-from ncviz.thresholds import Costs, choose
-
-EQUAL_COSTS = Costs()
-"""both mistakes cost the same, and half of the images are OOD"""
+from ncviz.store import Epoch, read_calibration_half
+from ncviz.thresholds import Criterion, SetScores, Threshold, choose, choose_threshold
 
 
 @dataclass(frozen=True)
@@ -24,17 +22,22 @@ class Reference:
 
     Attributes
     ----------
-    known : (N,) scores of the ID test set by each detector. An uploaded image is none of these
-        samples, so they calibrate its p-value. (The one number of temperature scaling was fitted
-        to the labels of half of them.)
-    unknown : (M,) scores of each OOD set by each detector
+    epoch, layer : where the scores are from
+    known : (n,) increasing scores of all ID test samples by each detector. An uploaded image is
+        none of these samples, so they calibrate its p-value. (The temperature of temperature
+        scaling was fitted to the labels of half of them.)
+    unknown : (m,) increasing scores of all samples of each OOD set by each detector
+    precision : type of the stored scores of each detector
     fitted : the detectors that score features and logits
-    probe : the linear probe that ``energy_probe`` takes, where it is one of the detectors
-    by_network : the detectors that take the network itself
+    probe : the linear probe of ``energy_probe``, where it is one of the detectors
+    by_network : the detectors that need the network itself
     """
 
+    epoch: Epoch
+    layer: str
     known: Mapping[str, np.ndarray]
     unknown: Mapping[str, Mapping[str, np.ndarray]]
+    precision: Mapping[str, np.dtype]
     fitted: Mapping[str, Detector]
     probe: Head | None
     by_network: tuple[str, ...]
@@ -44,14 +47,35 @@ class Reference:
         """The detectors, in the order chosen or the registry's."""
         return tuple(self.known)
 
-    def threshold(self, name: str, rule: str, costs: Costs = EQUAL_COSTS) -> float:
-        """The operating point of a detector by a rule of `thresholds`; the OOD sets are pooled."""
-        unknown = list(self.unknown[name].values())
-        pooled = np.concatenate(unknown) if unknown else None
-        return choose(rule, self.known[name], pooled, costs=costs).value
+    def threshold(self, name: str, criterion: Criterion) -> Threshold:
+        """Return the operating point of a detector; all OOD sets of the run are pooled."""
+        if not criterion.needs_ood:
+            return choose(criterion.rule, self.known[name], share=criterion.share)
+        known, *unknown = (
+            SetScores(
+                evaluated=self.known[name] if each == "test" else self.unknown[name][each],
+                kept=self.epoch.scores(name, each, self.layer).astype(np.float64),
+                calibration=half,
+            )
+            for each, half in self._halves.items()
+        )
+        return choose_threshold(criterion, known, unknown)
+
+    def samples(self, name: str, criterion: Criterion) -> tuple[int, int]:
+        """Return the numbers of ID and OOD samples that a threshold is chosen on."""
+        if not criterion.needs_ood:
+            return len(self.known[name]), 0
+        known, *unknown = (int(half.sum()) for half in self._halves.values())
+        return known, sum(unknown)
+
+    @cached_property
+    def _halves(self) -> dict[str, np.ndarray]:
+        """The calibration half of the kept samples of the ID test set and of each OOD set."""
+        sets = ("test", *_extracted_ood_sets(self.epoch))
+        return {each: read_calibration_half(self.epoch, each) for each in sets}
 
     def score(self, samples: FeatureSet) -> dict[str, np.ndarray]:
-        """Scores (B,) by every detector that takes no more than features and logits."""
+        """Scores (B,) by every detector that needs only features and logits."""
         scores = {name: detector.score(samples) for name, detector in self.fitted.items()}
         if self.probe is not None:
             scores[probe_energy.INFO.name] = probe_energy.score(self.probe, samples)
@@ -80,16 +104,21 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
     probed = probe_energy.INFO.name in chosen
     by_network = tuple(name for name in chosen if name in network_detectors())
     others = {probe_energy.INFO.name, *by_network}
+    oods = _extracted_ood_sets(epoch)
     return Reference(
-        known={name: epoch.scores(name, "test", layer) for name in chosen},
-        unknown={name: _unknown(epoch, name, layer) for name in chosen},
+        epoch=epoch,
+        layer=layer,
+        known={name: epoch.distribution(name, "test", layer) for name in chosen},
+        unknown={
+            name: {each: epoch.distribution(name, each, layer) for each in oods} for name in chosen
+        },
+        precision={name: epoch.scores(name, "test", layer).dtype for name in chosen},
         fitted={name: epoch.detector(name, layer) for name in chosen if name not in others},
         probe=epoch.probe(layer) if probed else None,
         by_network=by_network,
     )
 
 
-def _unknown(epoch: Epoch, name: str, layer: str) -> dict[str, np.ndarray]:
+def _extracted_ood_sets(epoch: Epoch) -> list[str]:
     # A set that is named but was not extracted has no scores.
-    sets = [each for each in epoch.run.ood_sets if epoch.full_name(each) in epoch.sets]
-    return {each: epoch.scores(name, each, layer) for each in sets}
+    return [each for each in epoch.run.ood_sets if epoch.full_name(each) in epoch.sets]

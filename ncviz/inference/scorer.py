@@ -131,4 +131,4 @@ class Scorer:
 
     def _rounded(self, name: str, score: float) -> float:
         # As precise as the stored scores, so that a stored sample meets its own score again.
-        return float(self.reference.known[name].dtype.type(score))
+        return float(self.reference.precision[name].type(score))

@@ -27,6 +27,7 @@ from ncviz.results import detectors
 from ncviz.results.board import band_panel, emphasised, families, group_means, make_board
 from ncviz.results.tables import KINDS
 from ncviz.results.words import commands
+from ncviz.thresholds import ID_95, promise
 
 CURVE_POINTS = 400
 _SHOWN = ("auroc", "fpr95")
@@ -42,7 +43,7 @@ def scores(study: Study) -> Iterator[Block]:
     rows = study.here(study.detection)
     rows = rows[rows["detector"] == study.detector].set_index("set")
     sets = {
-        name: study.epoch.scores(study.detector, name, study.layer).astype(np.float64)
+        name: study.epoch.distribution(study.detector, name, study.layer)
         for name in ("test", *(name for name in study.run.ood_sets if name in rows.index))
     }
     known = sets.pop("test")
@@ -86,7 +87,7 @@ def _pictures(
             shown=study.shown,
         ),
         f"Densities of the {study.label} scores of ID and OOD samples, with a threshold",
-        "Higher is more in-distribution. The threshold accepts 95 % of the ID test samples.",
+        f"Higher is more in-distribution. {promise(ID_95, len(known))}",
         (*about, DEFINITIONS["fpr95"]),
     )
     rocs, precisions = [], []
@@ -103,7 +104,7 @@ def _pictures(
     yield Picture(
         roc(rocs, shown=study.shown),
         f"ROC of {study.label} against each OOD set",
-        "Points: the threshold that accepts 95 % of the ID test samples.",
+        "Points: the threshold that accepts 95% of the ID test samples.",
         (DEFINITIONS["auroc"],),
         narrow=True,
     )
@@ -118,7 +119,7 @@ def _pictures(
 def _metrics_table(study: Study, rows: pd.DataFrame) -> Table:
     columns = [name for name in _COLUMNS if name in rows]
     return Table(
-        f"Metrics of {study.label}, with 95 % intervals",
+        f"Metrics of {study.label}, with 95% intervals",
         (
             "OOD set",
             "Kind",
@@ -191,7 +192,7 @@ def _board_table(board: Board, labels: list[str]) -> Table:
             )
         )
     titles = [column.title for column in board.columns]
-    caption = f"{board.label} of each detector, with 95 % intervals, best mean first"
+    caption = f"{board.label} of each detector, with 95% intervals, best mean first"
     return Table(caption, ("Detector", "Looks at", "Average rank", *titles), rows)
 
 
@@ -228,7 +229,7 @@ def over_epochs(study: Study) -> Iterator[Block]:
                 chance=0.5 if metric == "auroc" else None,
             ),
             f"{info.label} of detectors over epochs, near and far OOD sets apart",
-            "Bands are 95 % intervals over test samples. Point at a faint line for its name.",
+            "Bands are 95% intervals over test samples. Point at a faint line for its name.",
             (info,),
         )
     yield from _near_far(study)

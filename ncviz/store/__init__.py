@@ -1,6 +1,7 @@
 """The run folder on disk: the only code that knows a file name."""
 
 from ncviz.store.epoch import LOGITS, Epoch
+from ncviz.store.halves import read_calibration_half
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
 from ncviz.store.remote import RemotePath, is_remote, require_local
 from ncviz.store.run import Listing, Run, list_runs, mark_of_run, open_run, open_runs
@@ -19,6 +20,7 @@ __all__ = [
     "mark_of_run",
     "open_run",
     "open_runs",
+    "read_calibration_half",
     "require_local",
     "run_folder",
     "stamp",

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from ncviz.errors import InvalidOptionError
-from ncviz.metrics.ranking import require_scores
+from ncviz.metrics.ranking import first_at_share, require_scores
 
 
 def p_values(calibration_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -78,3 +78,37 @@ def guarantee(n: int, alpha: float, confidence: float = 0.9) -> Guarantee:
         return Guarantee(0.0, 0.0, 0.0, confidence)
     ends = betaincinv(rank, n + 1 - rank, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Guarantee(rank / (n + 1), float(ends[0]), float(ends[1]), confidence)
+
+
+def rejected_share(n: int, share: float, confidence: float = 0.9) -> Guarantee:
+    """Return the share of ID samples rejected when `share` of `n` ID samples are accepted.
+
+    `metrics.threshold_at_tpr` cuts one order statistic above the test p <= 1 - share. The range
+    covers both, so that one sentence is true of the threshold and of the p-value. With tied scores
+    the true share may be lower.
+
+    Parameters
+    ----------
+    n : number of ID samples that the threshold was chosen on
+    share : share of them that it accepts, in (0, 1]
+    confidence : of the range
+
+    Raises
+    ------
+    InvalidOptionError
+        If n is below 1, or the share or the confidence is not a share.
+
+    Examples
+    --------
+    >>> promise = rejected_share(1500, 0.95)
+    >>> f"{promise.average:.1%}, from {promise.low:.1%} to {promise.high:.1%}"
+    '5.1%, from 4.1% to 6.0%'
+    """
+    if n < 1 or not 0 < share <= 1:
+        raise InvalidOptionError(
+            f"At least one sample and a share in (0, 1] are needed; got {n} and {share}."
+        )
+    accepted = first_at_share(np.arange(1, n + 1), share) + 1
+    at_threshold = guarantee(n, (n - accepted + 1) / (n + 1), confidence)
+    low = guarantee(n, 1 - share, confidence).low if share < 1 else 0.0
+    return Guarantee(at_threshold.average, low, at_threshold.high, confidence)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncviz.errors import InvalidArrayError, InvalidOptionError, UnknownNameError
-from ncviz.metrics import threshold_at_tpr
+from ncviz.metrics import DEFAULT_TPR, threshold_at_tpr
 from ncviz.metrics.ranking import Ranking, require_scores
 
 
@@ -38,12 +38,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to choose a threshold, in words that a page can show.
+    """A rule that chooses a threshold, with the texts of the pages.
 
     Attributes
     ----------
-    name, label, explanation : as the URL writes it, as a page writes it, one sentence
-    needs_ood : whether it looks at OOD scores too
+    name : as the URL and the command line write it
+    label : as a page writes it; ``{share}`` stands for the share that the rule promises
+    explanation : one sentence
+    needs_ood : whether it needs OOD scores
     """
 
     name: str
@@ -54,31 +56,86 @@ class Rule:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "id95",
-        "keep 95 % of ID",
-        "The highest threshold that still accepts 95 % of the known samples. Looks at no OOD.",
+        "ID",
+        "{share} of ID accepted",
+        "The highest threshold that accepts this share of the ID test samples. Needs no OOD "
+        "samples.",
         False,
     ),
     Rule(
-        "ood5",
-        "let in 5 % of OOD",
-        "The lowest threshold that accepts at most 5 % of the OOD samples it is chosen on.",
+        "OOD",
+        "{share} of OOD rejected",
+        "The lowest threshold that rejects this share of the OOD samples it is chosen on.",
         True,
     ),
     Rule(
         "accuracy",
-        "most right",
+        "best balanced accuracy",
         "The threshold with the best mean of the share of ID accepted and of OOD rejected.",
         True,
     ),
     Rule(
         "cost",
-        "least cost",
-        "The threshold that costs least, for given costs of both mistakes and share of OOD.",
+        "lowest expected cost",
+        "The threshold with the lowest cost, for given costs of both mistakes and share of OOD.",
         True,
     ),
 )
-"""The rules there are, the one that needs no OOD samples first."""
+"""All rules; the only one that needs no OOD samples comes first."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A rule with its settings: everything that decides where a threshold lies.
+
+    Attributes
+    ----------
+    rule : name of one of `RULES`
+    share : share of ID accepted (rule ``"ID"``) or of OOD rejected (rule ``"OOD"``)
+    costs : for the rule ``"cost"``
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such rule.
+    InvalidOptionError
+        If the share is not in (0, 1].
+
+    Examples
+    --------
+    >>> str(Criterion("ID")), str(Criterion("OOD", share=0.995)), Criterion("cost").needs_ood
+    ('95% of ID accepted', '99.5% of OOD rejected', True)
+    """
+
+    rule: str = RULES[0].name
+    share: float = DEFAULT_TPR
+    costs: Costs = Costs()
+
+    def __post_init__(self) -> None:
+        _rule(self.rule)
+        if not 0 < self.share <= 1:
+            raise InvalidOptionError(
+                f"The share of ID accepted or of OOD rejected must be in (0, 1]; got {self.share}."
+            )
+
+    @property
+    def needs_ood(self) -> bool:
+        """Whether the rule needs OOD scores."""
+        return _rule(self.rule).needs_ood
+
+    def __str__(self) -> str:
+        return _rule(self.rule).label.format(share=f"{100 * self.share:.4g}%")
+
+
+def _rule(name: str) -> Rule:
+    by_name = {each.name: each for each in RULES}
+    if name not in by_name:
+        raise UnknownNameError("threshold rule", name, by_name)
+    return by_name[name]
+
+
+ID_95 = Criterion()
+"""The rule behind FPR95, and behind every side of a sample that is shown without another rule."""
 
 
 @dataclass(frozen=True)
@@ -105,37 +162,42 @@ def choose(
     id_scores: np.ndarray,
     ood_scores: np.ndarray | None = None,
     *,
+    share: float = DEFAULT_TPR,
     costs: Costs = Costs(),
 ) -> Threshold:
-    """The threshold that `rule` puts on these scores, higher = more in-distribution.
+    """Return the threshold that `rule` chooses on these scores, higher = more in-distribution.
 
-    Rates on the samples it was chosen on flatter it: judge it on others (`calibration_half`).
+    Rates on OOD samples that a threshold was chosen on are biased: evaluate it on others
+    (`SetScores`).
 
     Parameters
     ----------
     rule : name of one of `RULES`
     id_scores : (N,) of ID samples
-    ood_scores : (M,) of OOD samples, for the rules that look at them
+    ood_scores : (M,) of OOD samples, for the rules that need them
+    share : of ID accepted (rule ``"ID"``) or of OOD rejected (rule ``"OOD"``)
     costs : for the rule ``"cost"``
 
     Raises
     ------
-    UnknownNameError : no such rule
-    InvalidArrayError : OOD scores are missing, or scores empty, NaN or infinite
+    UnknownNameError
+        If there is no such rule.
+    InvalidArrayError
+        If OOD scores are missing, or scores are empty, NaN or infinite.
+    InvalidOptionError
+        If the share is not in (0, 1].
     """
-    by_name = {each.name: each for each in RULES}
-    if rule not in by_name:
-        raise UnknownNameError("threshold rule", rule, by_name)
-    if not by_name[rule].needs_ood:
-        return Threshold(threshold_at_tpr(id_scores), rule)
+    criterion = Criterion(rule, share, costs)
+    if not criterion.needs_ood:
+        return Threshold(threshold_at_tpr(id_scores, share), rule)
     if ood_scores is None:
         raise InvalidArrayError(
-            f"The rule '{rule}' looks at OOD scores, but there are none. Choose "
+            f"The rule '{rule}' needs OOD scores, but there are none. Choose "
             f"'{RULES[0].name}', or give scores of an OOD set."
         )
     ids, oods = require_scores(id_scores, "ID"), require_scores(ood_scores, "OOD")
-    if rule == "ood5":
-        return Threshold(threshold_at_fpr(oods, 0.05), rule)
+    if rule == "OOD":
+        return Threshold(threshold_at_fpr(oods, 1 - share), rule)
     # With equal costs, and as many OOD as ID, the cost is one minus the mean share that is right.
     return Threshold(_least(ids, oods, costs if rule == "cost" else Costs()), rule)
 

@@ -44,7 +44,7 @@ def _show(view: View, by: Judge, layer: str) -> None:
     )
     st.caption(
         f"By {plain(by.label)} at layer {plain(layer)}. A sample is on the known side at an epoch "
-        "if its score is at or above the threshold that keeps 95 % of the ID test samples at that "
+        "if its score is at or above the threshold that keeps 95% of the ID test samples at that "
         "epoch. Click a row to look at the sample."
     )
     if not chosen:
@@ -65,7 +65,7 @@ def _show(view: View, by: Judge, layer: str) -> None:
         on_select=lambda: _look_at(view, changed),
         config={
             "Largest change": st.column_config.NumberColumn(
-                format="%+.1f %%",
+                format="%+.1f%%",
                 help="Of the percentile among the ID test samples, from one saved epoch to the "
                 "next, in percentage points.",
             ),

@@ -48,12 +48,15 @@ def right(run: Run, epoch: int) -> np.ndarray | None:
 
 @kept
 def resampled(
-    run: Run, epoch: int, layer: str, detector: str, sets: tuple[str, ...], seed: int
+    run: Run, epoch: int, layer: str, detector: str, sets: tuple[str, ...], seed: int, paired: bool
 ) -> Bootstrap:
-    """Detection metrics on `sets` of the same resamples for every detector, epoch and layer."""
-    known, *unknown = (
-        loaders.scores(run, epoch, layer, detector, name) for name in ("test", *sets)
-    )
+    """Return detection metrics on resamples of `sets`.
+
+    With `paired` the kept samples are drawn, the same ones for every detector, epoch and layer;
+    without it all evaluated samples.
+    """
+    read = loaders.scores if paired else loaders.distribution
+    known, *unknown = (read(run, epoch, layer, detector, name) for name in ("test", *sets))
     return metrics.bootstrap(
         known, dict(zip(sets, unknown, strict=True)), resamples=RESAMPLES, seed=seed
     )

@@ -79,7 +79,7 @@ def _sets(pair: Pair, shared: list[str]) -> list[MovedSet]:
     if pair.a.run.id_set == pair.b.run.id_set:
         names = {"test": f"{pair.a.run.id_set}/test", **names}
     one, two = pair.contenders
-    known = one.scores("test"), two.scores("test")
+    known = one.distribution("test"), two.distribution("test")
     found = []
     for name, full_name in names.items():
         rows, others = compare_loaders.shared_samples(pair.a.run, pair.b.run, full_name)
@@ -147,7 +147,7 @@ def _table(pair: Pair, shown: Sequence[MovedSet]) -> None:
         shades(["A" if x > 0 else "B" for x in frame["change"]], frame["change"].abs()),
         name="compare-samples",
         columns=["A − B"],
-        formats={"Sample": "%d", "A": "%.1f %%", "B": "%.1f %%", "A − B": "%+.1f"},
+        formats={"Sample": "%d", "A": "%.1f%%", "B": "%.1f%%", "A − B": "%+.1f"},
         alt=f"The {len(frame)} samples whose rank changed most",
         key=_ROWS,
         on_select=look,

@@ -75,11 +75,11 @@ def _resampled(pair: Pair, sets: list[str]) -> Bootstrap:
     paired = [name for name in sets if name in pair.paired]
     apart = [name for name in sets if name not in pair.paired]
     values = {}
-    for names, seeds in ((paired, (0, 0)), (apart, (0, 1))):
+    for names, seeds, same in ((paired, (0, 0), True), (apart, (0, 1), False)):
         if names:
             first, second = (
                 compare_loaders.resampled(
-                    view.run, view.epoch, view.layer, pair.detector, tuple(names), seed
+                    view.run, view.epoch, view.layer, pair.detector, tuple(names), seed, same
                 )
                 for view, seed in zip(pair.views, seeds, strict=True)
             )
@@ -153,7 +153,7 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
             "both sides' uncertainties add up. "
         )
     bootstrap = (
-        f"95 % intervals {'of means ' if metric == 'auroc' else ''}are of "
+        f"95% intervals {'of means ' if metric == 'auroc' else ''}are of "
         f"{compare_loaders.RESAMPLES:,} resamples of the test samples"
     )
     if metric == "auroc":

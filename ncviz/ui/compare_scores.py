@@ -22,7 +22,6 @@ from ncviz.ui.compare_reading import each_side, results_of, style_of
 from ncviz.ui.compare_sides import SIDES, Pair
 
 _SCALES = ("score", "percentile")
-_ACCEPTED = metrics.DEFAULT_TPR
 _APART = 2.0  # scores whose spreads differ by more than this are not on one scale
 
 
@@ -51,7 +50,7 @@ def distributions(pair: Pair) -> None:
             )
     st.caption(
         "Both charts have the same axes. The upright line is each side's own threshold, the one "
-        f"that accepts {100 * _ACCEPTED:.0f} % of its known samples: what of an OOD set lies to "
+        f"that accepts {metrics.DEFAULT_TPR:.0%} of its known samples: what of an OOD set lies to "
         f"its right is let in by mistake (FPR95). {'' if axis else _about_scales(sides)}"
     )
     detector.explain(pair.detector)
@@ -63,7 +62,7 @@ def _scored_side(pair: Pair, at: int, scale: str) -> ScoredSide | None:
     if results is None:
         return None
     sets = list(results.index)
-    known, *unknown = (pair.contenders[at].scores(name) for name in ("test", *sets))
+    known, *unknown = (pair.contenders[at].distribution(name) for name in ("test", *sets))
     if scale == "percentile":
         unknown = [metrics.percentiles(each, known) for each in unknown]
         known = metrics.percentiles(known, known)
@@ -73,7 +72,7 @@ def _scored_side(pair: Pair, at: int, scale: str) -> ScoredSide | None:
         id_scores=known,
         ood_scores=dict(zip(sets, unknown, strict=True)),
         styles={name: style_of(pair, name) for name in sets},
-        threshold=metrics.threshold_at_tpr(known, _ACCEPTED),
+        threshold=metrics.threshold_at_tpr(known),
     )
 
 

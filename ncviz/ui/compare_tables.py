@@ -17,8 +17,8 @@ _STRONGEST = 0.45  # opacity of the largest difference, under text of either the
 # Tiny p-values would all be written as 0.
 _FORMATS = {"A − B": "%+.3f", "p": "%.2g", "p, corrected": "%.2g"}
 _HELPS = {
-    "Low": "Lower end of the 95 % interval of A − B.",
-    "High": "Upper end of the 95 % interval of A − B.",
+    "Low": "Lower end of the 95% interval of A − B.",
+    "High": "Upper end of the 95% interval of A − B.",
     "p": "How often a difference at least this large would come up if there were none.",
     "p, corrected": "The same, corrected for the number of tests in this table (Holm).",
 }
@@ -33,7 +33,7 @@ class Difference:
     name : what was measured, or on what
     kind : what sort of thing that is
     a, b : the numbers
-    low, high : 95 % interval of a - b; NaN where there is none
+    low, high : 95% interval of a - b; NaN where there is none
     p, corrected : two-sided p-value, by itself and corrected for the number of tests; NaN for none
     better : "A" or "B"; empty where they are equal, or neither is better
     sure : whether that is more than luck; None where it was not tested

@@ -107,7 +107,7 @@ def text(label: str, *, key: str, placeholder: str | None = None) -> str:
 def share(label: str, *, key: str, default: float = 95.0, help: str | None = None) -> float:
     """A percentage as a fraction."""
     percent = st.slider(
-        label, 50.0, 100.0, default, 0.5, format="%.1f %%", key=key, help=help, **_BOUND
+        label, 50.0, 100.0, default, 0.5, format="%.1f%%", key=key, help=help, **_BOUND
     )
     return percent / 100
 

@@ -26,8 +26,12 @@ class Contender:
     detector: str
 
     def scores(self, set_name: str) -> np.ndarray:
-        """(N,) scores of a set; ``"test"`` is the ID test set."""
+        """Return the scores (k,) of the kept samples of a set, for paired comparisons."""
         return loaders.scores(self.run, self.epoch, self.layer, self.detector, set_name)
+
+    def distribution(self, set_name: str) -> np.ndarray:
+        """Return the increasing scores (n,) of all evaluated samples of a set."""
+        return loaders.distribution(self.run, self.epoch, self.layer, self.detector, set_name)
 
 
 def auroc_tests(
@@ -36,12 +40,17 @@ def auroc_tests(
     """The difference in AUROC on each set: DeLong's test where its samples are the same for both.
 
     `paired` are the sets of which both scored the same samples, and the same ID samples beside
-    them; on others the two AUROCs count as independent.
+    them; on others the two AUROCs count as independent. Paired tests use the kept samples, the
+    others all evaluated samples.
     """
     tests = {}
     for name in sets:
-        compare = metrics.delong if name in paired else metrics.unpaired
-        tests[name] = compare(*(each.scores(s) for each in (one, two) for s in ("test", name)))
+        if name in paired:
+            pairs = (each.scores(s) for each in (one, two) for s in ("test", name))
+            tests[name] = metrics.delong(*pairs)
+        else:
+            pairs = (each.distribution(s) for each in (one, two) for s in ("test", name))
+            tests[name] = metrics.unpaired(*pairs)
     return tests
 
 

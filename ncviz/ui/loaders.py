@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz import metrics, store, thresholds
+from ncviz import metrics, store
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures.maps import GROUPS, MapFrames, pack
 from ncviz.results import tables
@@ -20,6 +20,7 @@ from ncviz.results.geometry import Geometry, measure_geometry
 from ncviz.results.maps import MapSeries, read_maps
 from ncviz.results.trade_off import layer_table
 from ncviz.store import Epoch, Listing, Run, list_runs
+from ncviz.thresholds import SetScores
 from ncviz.ui.shared import freeze, hand_out
 
 CURVE_POINTS = 400
@@ -138,7 +139,7 @@ def geometry(run: Run, epoch: int, layer: str) -> Geometry:
 
 @kept
 def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
-    """(N,) scores of a set; ``"test"`` is the ID test set."""
+    """Return the scores (k,) of the kept samples of a set, in the order of the samples."""
     return run.epoch(epoch).scores(detector, set_name, layer).astype(np.float64)
 
 
@@ -167,16 +168,23 @@ def _positions(run: Run, set_name: str) -> np.ndarray:
 
 @kept
 def calibration_half(run: Run, epoch: int, set_name: str) -> np.ndarray:
-    """(N,) bool, the half of a set's samples that thresholds are chosen on."""
-    samples = run.epoch(epoch).features(set_name, run.layers[-1])
-    labels = np.zeros(len(samples), int) if samples.labels is None else samples.labels
-    return thresholds.calibration_half(labels)
+    """Return (k,) bool, the half of a set's kept samples that thresholds are chosen on."""
+    return store.read_calibration_half(run.epoch(epoch), set_name)
+
+
+def set_scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> SetScores:
+    """Return the scores of a set as thresholds need them."""
+    return SetScores(
+        evaluated=distribution(run, epoch, layer, detector, set_name),
+        kept=scores(run, epoch, layer, detector, set_name),
+        calibration=calibration_half(run, epoch, set_name),
+    )
 
 
 @kept
 def roc_curve(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> metrics.Curve:
-    """ROC against one OOD set, thinned for drawing."""
-    pair = (scores(run, epoch, layer, detector, name) for name in ("test", set_name))
+    """Return the ROC of all evaluated samples against one OOD set, thinned for drawing."""
+    pair = (distribution(run, epoch, layer, detector, name) for name in ("test", set_name))
     return metrics.thin(metrics.roc_curve(*pair), CURVE_POINTS)
 
 
@@ -184,8 +192,8 @@ def roc_curve(run: Run, epoch: int, layer: str, detector: str, set_name: str) ->
 def precision_recall_curve(
     run: Run, epoch: int, layer: str, detector: str, set_name: str, positive: str
 ) -> metrics.Curve:
-    """Precision-recall against one OOD set, thinned for drawing."""
-    pair = (scores(run, epoch, layer, detector, name) for name in ("test", set_name))
+    """Return precision-recall of all samples against one OOD set, thinned for drawing."""
+    pair = (distribution(run, epoch, layer, detector, name) for name in ("test", set_name))
     return metrics.thin(metrics.precision_recall_curve(*pair, positive=positive), CURVE_POINTS)
 
 
@@ -256,7 +264,7 @@ def _mapped_scores(
         for number in series.epochs:
             epoch = run.epoch(number)
             made.append(_by_sample(series, epoch, score))
-            known = score(epoch, series.set_names[0])
+            known = epoch.distribution(detector, "test", layer)
             shares.append(metrics.percentiles(made[-1], known))
     except (MissingDataError, UnknownNameError):
         return None

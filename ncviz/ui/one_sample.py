@@ -153,12 +153,12 @@ def _scores(view: View, set_name: str, row: int) -> None:
             "Percentile": st.column_config.ProgressColumn(
                 help="Share of the ID test samples that score lower than this sample; ties count "
                 "half.",
-                format="%.1f %%",
+                format="%.1f%%",
                 min_value=0,
                 max_value=100,
             ),
             "Side": st.column_config.Column(
-                help="known: at or above the threshold that keeps 95 % of the ID test samples.",
+                help="known: at or above the threshold that keeps 95% of the ID test samples.",
             ),
             "Score": st.column_config.NumberColumn(format="%.4g", help="Higher = more known."),
             "Threshold": st.column_config.NumberColumn(format="%.4g"),
@@ -167,7 +167,7 @@ def _scores(view: View, set_name: str, row: int) -> None:
     )
     accepted = int(judged.accepted[at][there].sum())
     st.caption(
-        f"{accepted} of {int(there.sum())} detectors accept it at the threshold that keeps 95 % of "
+        f"{accepted} of {int(there.sum())} detectors accept it at the threshold that keeps 95% of "
         "the ID test samples."
     )
 

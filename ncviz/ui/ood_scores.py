@@ -19,6 +19,7 @@ from ncviz.figures import (
 )
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
+from ncviz.thresholds import promise
 from ncviz.ui import (
     components,
     detector,
@@ -58,14 +59,14 @@ def body(view: View) -> None:
     components.provenance(
         str(view.shown),
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
-        f"{len(choice.known.scores):,} ID test samples",
-        f"{sum(len(each.scores) for each in choice.unknown.values()):,} OOD samples",
+        f"{len(choice.known.evaluated):,} ID test samples",
+        f"{sum(len(each.evaluated) for each in choice.unknown.values()):,} OOD samples",
         "scores written by scripts/evaluate.py",
         view.without_head,
     )
     _warn(table, choice)
     points = {
-        name: metrics.operating_point(choice.known.scores, each.scores, choice.cut.value)
+        name: metrics.operating_point(choice.known.evaluated, each.evaluated, choice.cut.value)
         for name, each in choice.unknown.items()
     }
     styles = {name: ood_style(list(view.run.ood_sets).index(name)) for name in choice.sets}
@@ -111,8 +112,8 @@ def _distributions(scored: Scored, choice: Choice, styles: Mapping[str, Style]) 
     known, *sets = scored.samples
     chosen = scored.chosen()
     figure = score_distributions(
-        choice.known.scores,
-        {name: choice.unknown[name].scores for name in sets},
+        choice.known.evaluated,
+        {name: choice.unknown[name].evaluated for name in sets},
         id_name=known,
         styles=styles,
         threshold=choice.cut.value,
@@ -130,7 +131,7 @@ def _distributions(scored: Scored, choice: Choice, styles: Mapping[str, Style]) 
         key="distributions",
         alt=told.distributions(
             label,
-            {name: each.scores for name, each in scored.samples.items()},
+            {name: each.evaluated for name, each in scored.samples.items()},
             choice.cut.value,
             {name: len(rows) for name, rows in chosen.items()},
         ),
@@ -151,22 +152,37 @@ def _confusion(scored: Scored, choice: Choice) -> None:
     if not np.isfinite(choice.cut.value):
         does = "accepting nothing, which costs least here,"
     st.subheader(f"What {does} does", anchor=False)
-    known, *unknown = (
-        each.scores if choice.cut.by_hand else each.judged_on
-        for each in (choice.known, *choice.unknown.values())
-    )
-    points = {
-        name: metrics.operating_point(known, scores, choice.cut.value)
-        for name, scores in zip(choice.unknown, unknown, strict=True)
-    }
-    if not choice.cut.by_hand:
-        st.caption(
-            "The threshold was chosen on one half of the samples; these counts are of the other "
-            "half. The curves below and their points are of all samples."
-        )
-    score_selection.confusion(scored, points)
-    st.caption("A press on a count selects the samples that it counts.")
+    st.caption(_about_threshold(choice))
+    score_selection.confusion(scored)
+    st.caption(_about_counts(scored))
     score_selection.choose_side(scored)
+
+
+def _about_threshold(choice: Choice) -> str:
+    """Return what the threshold was chosen on, and what that promises."""
+    criterion = choice.cut.criterion
+    if criterion is None:
+        return "Threshold set by hand. The counts are of all samples."
+    if not criterion.needs_ood:
+        sentence = promise(criterion, len(choice.known.evaluated))
+        return f"{sentence} The threshold needs no OOD samples; the counts are of all samples."
+    known = int(choice.known.calibration.sum())
+    unknown = sum(int(each.calibration.sum()) for each in choice.unknown.values())
+    return (
+        f"Threshold rule: {criterion}, chosen on one half of the samples ({known:,} ID and "
+        f"{unknown:,} OOD). The counts are of the other half; the curves below and their points "
+        "are of all samples."
+    )
+
+
+def _about_counts(scored: Scored) -> str:
+    words = "Click a count to select those samples."
+    if scored.listed == scored.evaluated:
+        return words
+    return (
+        f"The counts are of {scored.evaluated:,} samples; {scored.listed:,} of them are kept for "
+        f"inspection. {words[:-1]}, as far as they are kept."
+    )
 
 
 def _curves(
@@ -234,7 +250,7 @@ def _curve_style(style: Style, position: int, several: bool) -> Style:
 
 
 def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
-    st.subheader("Without a threshold", anchor=False)
+    st.subheader("Summary metrics", anchor=False)
     names = [choice.detector, *choice.compared]
     rows = table[table["detector"].isin(names) & table["set"].isin(choice.sets)]
     rows = rows.sort_values("detector", key=lambda column: column.map(names.index), kind="stable")

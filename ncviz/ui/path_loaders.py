@@ -12,7 +12,7 @@ from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.store import Epoch, Run
 from ncviz.through_training import class_distances
 from ncviz.ui import detector
-from ncviz.ui.sample_loaders import KEEP_ID, is_known, kept_apart, scores_at
+from ncviz.ui.sample_loaders import is_known, kept_apart, known_scores, scores_at
 
 _ABSENT = (MissingDataError, UnknownNameError)
 
@@ -23,7 +23,7 @@ class Judged:
 
     Attributes
     ----------
-    scores, thresholds : (E, K); the threshold keeps 95 % of the ID test samples
+    scores, thresholds : (E, K); the threshold accepts 95% of the ID test samples
     percentiles : (E, K) percentile of the sample among the ID test samples, in [0, 1]
     """
 
@@ -42,7 +42,7 @@ class Judged:
 @kept_apart
 def judged(run: Run, layer: str, set_name: str, row: int) -> Judged | None:
     """The sample's scores at a layer; None where no epoch has any."""
-    found = {number: _judge(run.epoch(number), layer, set_name, row) for number in run.epochs}
+    found = {number: _judge(run, number, layer, set_name, row) for number in run.epochs}
     found = {number: by for number, by in found.items() if by}
     if not found:
         return None
@@ -52,16 +52,17 @@ def judged(run: Run, layer: str, set_name: str, row: int) -> Judged | None:
     return Judged(tuple(found), names, *np.moveaxis(cube, 2, 0))
 
 
-def _judge(epoch: Epoch, layer: str, set_name: str, row: int) -> dict[str, tuple]:
-    """Score, threshold and percentile by detector."""
+def _judge(run: Run, number: int, layer: str, set_name: str, row: int) -> dict[str, tuple]:
+    """Return score, threshold and percentile by detector."""
     found = {}
-    for name, by_set in scores_at(epoch, layer).items():
-        known, own = by_set.get(f"{epoch.run.id_set}/test"), by_set.get(set_name)
+    all_known = known_scores(run, number, layer)
+    for name, by_set in scores_at(run.epoch(number), layer).items():
+        known, own = all_known.get(name), by_set.get(set_name)
         if known is None or own is None or row >= len(own):
             continue
         score = float(own[row])
-        share = float(metrics.percentiles(own[row : row + 1], known)[0])
-        found[name] = (score, metrics.threshold_at_tpr(known, KEEP_ID), share)
+        share = float(metrics.percentiles(np.array([score]), known)[0])
+        found[name] = (score, metrics.threshold_at_tpr(known), share)
     return found
 
 

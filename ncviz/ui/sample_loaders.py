@@ -18,8 +18,6 @@ from ncviz.ui.loaders import kept
 from ncviz.ui.shared import freeze
 
 _OF_SAMPLES = 512
-KEEP_ID = metrics.DEFAULT_TPR
-"""share of the ID test samples above the threshold that sides are told by"""
 _GALLERIES = 12
 _ABSENT = (MissingDataError, UnknownNameError)
 
@@ -113,7 +111,7 @@ class History:
     Attributes
     ----------
     scores, percentiles : (E, N) float32; percentile among the ID test samples, in [0, 1]
-    accepted : (E, N) bool, at or above the threshold that keeps 95 % of the ID test samples
+    accepted : (E, N) bool, at or above the threshold that accepts 95% of the ID test samples
     """
 
     epochs: tuple[int, ...]
@@ -127,12 +125,12 @@ def histories(run: Run, layer: str, detector: str) -> dict[str, History]:
     """Scores by the full name of a set; empty where the detector has scored nothing."""
     found: dict[str, list[tuple]] = {}
     for number in run.epochs:
-        by_set = scores_at(run.epoch(number), layer, detector).get(detector, {})
-        known = by_set.get(f"{run.id_set}/test")
+        known = known_scores(run, number, layer).get(detector)
         if known is None:
             continue
-        threshold = metrics.threshold_at_tpr(known, KEEP_ID)
-        for name, scores in by_set.items():
+        threshold = metrics.threshold_at_tpr(known)
+        for name, kept_scores in scores_at(run.epoch(number), layer, detector)[detector].items():
+            scores = kept_scores.astype(np.float64)
             row = (number, scores, metrics.percentiles(scores, known), scores >= threshold)
             found.setdefault(name, []).append(row)
     return {name: _history(rows) for name, rows in found.items()}
@@ -158,6 +156,17 @@ def scores_at(epoch: Epoch, layer: str, detector: str = "") -> dict[str, dict[st
         return epoch.layer_scores(layer, detector)
     except _ABSENT:
         return {}
+
+
+@kept_apart
+def known_scores(run: Run, epoch: int, layer: str) -> dict[str, np.ndarray]:
+    """Return the increasing scores (n,) of all ID test samples by detector."""
+    found, name = run.epoch(epoch), f"{run.id_set}/test"
+    return {
+        detector: found.distribution(detector, "test", layer)
+        for detector, by_set in scores_at(found, layer).items()
+        if name in by_set
+    }
 
 
 def scored_layer(run: Run, epoch: int, layer: str, detector: str | None) -> str | None:

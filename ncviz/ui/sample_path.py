@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from ncviz import metrics
 from ncviz.figures import ClassPath, class_paths, score_paths
 from ncviz.ui import components, controls, detector, path_loaders
 from ncviz.ui.components import plain
 from ncviz.ui.path_loaders import Judged, Placed
-from ncviz.ui.sample_loaders import KEEP_ID
 from ncviz.ui.view import View
 
 _LINES = ("msp", "mahalanobis", "knn")
@@ -43,7 +43,7 @@ def _scores(view: View, judged: Judged, name: str) -> None:
         judged.epochs,
         {detector.label(each): judged.percentiles[:, at] for at, each in enumerate(names)},
         lines=[detector.label(each) for each in lines],
-        cut=1 - KEEP_ID,
+        cut=1 - metrics.DEFAULT_TPR,
         shown=view.shown,
     )
     now = judged.epochs.index(view.epoch) if view.epoch in judged.epochs else -1
@@ -56,7 +56,7 @@ def _scores(view: View, judged: Judged, name: str) -> None:
         f"{scored.sum()} accept it",
     )
     st.caption(
-        "Below the dashed line, at 5 %, a detector turns the sample away: its threshold keeps 95 % "
+        "Below the dashed line, at 5%, a detector turns the sample away: its threshold keeps 95% "
         "of the ID test samples. The dotted lines mark the chosen epoch. Each epoch has a column "
         "of its own in the heatmap."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ncviz.thresholds import SetScores
 from ncviz.ui import controls, detector, loaders, threshold
 from ncviz.ui.view import View
 
@@ -19,11 +20,12 @@ class Choice:
     ----------
     known : scores of the ID test set by `detector`
     unknown : scores of each chosen OOD set
+    compared : further detectors
     """
 
     detector: str
-    known: threshold.Samples
-    unknown: Mapping[str, threshold.Samples]
+    known: SetScores
+    unknown: Mapping[str, SetScores]
     cut: threshold.Cut
     compared: tuple[str, ...]
     positive: str
@@ -56,14 +58,11 @@ def choose(view: View, table: pd.DataFrame) -> Choice | None:
     if not chosen:
         return None
     known, *others = (
-        threshold.Samples(
-            loaders.scores(view.run, view.epoch, view.layer, score, name),
-            loaders.calibration_half(view.run, view.epoch, name),
-        )
+        loaders.set_scores(view.run, view.epoch, view.layer, score, name)
         for name in ("test", *chosen)
     )
     unknown = dict(zip(chosen, others, strict=True))
-    cut = threshold.choose_threshold(known, unknown)
+    cut = threshold.choose_cut(known, unknown)
     compared = controls.choose_several(
         "Compare with",
         [name for name in names if name != score],

@@ -9,9 +9,10 @@ import numpy as np
 import streamlit as st
 
 from ncviz import metrics
-from ncviz.figures import Marks
+from ncviz.figures import Marks, SelectedScores
 from ncviz.figures.chosen import thinned
 from ncviz.figures.theme import ID_STYLE, Style
+from ncviz.thresholds import SetScores
 from ncviz.ui import components, detector, loaders, selection, threshold
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Point
@@ -29,13 +30,14 @@ class Scored:
 
     Attributes
     ----------
-    samples : by set, as a reader calls it; the ID test set is the first
+    samples : by set, as a reader calls it; the ID test set is the first. Positions are those of
+        the kept samples, counts are of all evaluated samples
     full_names : what the selection calls the same sets
     """
 
     view: View
     detector: str
-    samples: Mapping[str, threshold.Samples]
+    samples: Mapping[str, SetScores]
     full_names: Mapping[str, str]
     cut: threshold.Cut
 
@@ -45,27 +47,51 @@ class Scored:
         return next(iter(self.samples))
 
     def within(self, low: float, high: float) -> dict[str, np.ndarray]:
-        """Positions of the samples of each set with a score from `low` to `high`."""
+        """Return positions of the kept samples of each set with a score from `low` to `high`."""
         return {
-            name: np.flatnonzero((each.scores >= low) & (each.scores <= high))
+            name: np.flatnonzero((each.kept >= low) & (each.kept <= high))
             for name, each in self.samples.items()
         }
 
+    @property
+    def points(self) -> dict[str, metrics.OperatingPoint]:
+        """Counts on both sides of the threshold, by OOD set: of the samples that evaluate it."""
+        known, *unknown = (each.judged_on(halves=self.cut.halves) for each in self.samples.values())
+        names = list(self.samples)[1:]
+        return {
+            name: metrics.operating_point(known, scores, self.cut.value)
+            for name, scores in zip(names, unknown, strict=True)
+        }
+
+    @property
+    def evaluated(self) -> int:
+        """Number of samples of all sets that the counts are of."""
+        return sum(len(each.judged_on(halves=self.cut.halves)) for each in self.samples.values())
+
+    @property
+    def listed(self) -> int:
+        """Number of kept samples among them, which can be selected."""
+        return sum(int(each.listed(halves=self.cut.halves).sum()) for each in self.samples.values())
+
     def counted(self, name: str, *, accepted: bool) -> np.ndarray:
-        """Positions of the samples that the threshold is judged on and that lie on one side."""
+        """Return positions of the kept samples on one side that also count in the table."""
         each = self.samples[name]
-        side = (each.scores >= self.cut.value) == accepted
-        return np.flatnonzero(side & each.judges(by_hand=self.cut.by_hand))
+        side = (each.kept >= self.cut.value) == accepted
+        return np.flatnonzero(side & each.listed(halves=self.cut.halves))
 
     def wrong(self) -> dict[str, np.ndarray]:
         """Known samples that are rejected and OOD samples that are accepted."""
         return {name: self.counted(name, accepted=name != self.known) for name in self.samples}
 
-    def chosen(self) -> dict[str, np.ndarray]:
-        """Positions of the selected samples of each set; sets without any are left out."""
+    def chosen(self) -> dict[str, SelectedScores]:
+        """Return the selected samples of each set; sets without any are left out."""
         now = selection.current()
         rows = {name: now.rows(self.view.run, self.full_names[name]) for name in self.samples}
-        return {name: found for name, found in rows.items() if len(found)}
+        return {
+            name: SelectedScores(found, self.samples[name].kept[found])
+            for name, found in rows.items()
+            if len(found)
+        }
 
     def looked_at(self) -> tuple[str, float] | None:
         """What the sample is called that a reader looks at, and its score."""
@@ -73,7 +99,7 @@ class Scored:
         for name, full in self.full_names.items():
             if sample and sample[0] == full:
                 index = loaders.sample_indices(self.view.run, full)[sample[1]]
-                return f"sample {index:,} of {name}", float(self.samples[name].scores[sample[1]])
+                return f"sample {index:,} of {name}", float(self.samples[name].kept[sample[1]])
         return None
 
     def select(self, rows: Mapping[str, np.ndarray], words: str) -> None:
@@ -105,29 +131,28 @@ class Scored:
             return
         number, row = map(int, clicked.data)
         names = list(self.samples)
-        if number in range(len(names)) and row in range(len(self.samples[names[number]].scores)):
+        if number in range(len(names)) and row in range(len(self.samples[names[number]].kept)):
             selection.look_at(self.view.run, self.full_names[names[number]], row)
 
     def _by(self) -> str:
         return f"of {detector.label(self.detector)}'s threshold {self.cut.value:.4g}"
 
     def marks(
-        self, name: str, chosen: Mapping[str, np.ndarray], style: Style, positive: str | None
+        self, name: str, chosen: Mapping[str, SelectedScores], style: Style, positive: str | None
     ) -> tuple[Marks, ...]:
         """Where the selected samples lie on the curve of an OOD set, if each were the threshold.
 
         `positive` is the class of a precision-recall curve, None for an ROC.
         """
-        known, unknown = self.samples[self.known].scores, self.samples[name].scores
+        known, unknown = self.samples[self.known], self.samples[name]
         most = _MOST_ON_CURVES // (2 * (len(self.samples) - 1))
         marks = []
-        for scores, rows, look in (
-            (known, chosen.get(self.known, ()), ID_STYLE),
-            (unknown, chosen.get(name, ()), style),
-        ):
-            own = scores[rows] if len(rows) else np.empty(0)
+        for each, look in ((self.known, ID_STYLE), (name, style)):
+            own = chosen[each].scores if each in chosen else np.empty(0)
             points = [
-                place_on_curve(metrics.operating_point(known, unknown, value), positive)
+                place_on_curve(
+                    metrics.operating_point(known.evaluated, unknown.evaluated, value), positive
+                )
                 for value in np.unique(own[thinned(own, max(1, most))])
             ]
             marks.append(Marks(*_apart([point for point in points if point]).T, look))
@@ -184,13 +209,13 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> None:
-    """The counts on both sides of the threshold; each is a button that selects those counted.
+def confusion(scored: Scored) -> None:
+    """Draw the counts on both sides of the threshold; each is a button that selects samples.
 
-    `points` are of the samples that the threshold is judged on, by OOD set.
+    Counts are of all evaluated samples; a click selects those of them that are kept.
     """
     view = scored.view
-    counts = threshold.confusion(view.run.id_set, points, view.run.ood_sets)
+    counts = threshold.confusion(view.run.id_set, scored.points, view.run.ood_sets)
     names = list(scored.samples)
 
     def pressed(key: str, accepted: bool) -> None:
@@ -201,7 +226,7 @@ def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> N
     config = {
         column: st.column_config.ButtonColumn(
             alignment="right",
-            help="Press a number to select the samples that it counts.",
+            help="Click a count to select those samples, as far as they are kept.",
             key=key,
             on_click=pressed,
             args=(key, column == ACCEPTED),
@@ -224,10 +249,11 @@ def confusion(scored: Scored, points: Mapping[str, metrics.OperatingPoint]) -> N
 
 
 def choose_side(scored: Scored) -> None:
-    """Buttons that do what a press on a count of the table does, for keys and screen readers."""
+    """Draw buttons that do what a click on a count does, for keyboards and screen readers."""
     wrong = sum(map(len, scored.wrong().values()))
+    all_kept = scored.listed == scored.evaluated
     st.button(
-        f"Select the {wrong:,} samples on the wrong side",
+        f"Select the {wrong:,} {'' if all_kept else 'kept '}samples on the wrong side",
         key="_select_wrong",
         icon=":material/select:",
         on_click=scored.select_wrong,

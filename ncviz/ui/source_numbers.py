@@ -111,7 +111,7 @@ def _span(view: View, detector: str, set_name: str | None) -> Span | None:
     if set_name is None:
         return None
     try:
-        found = loaders.scores(view.run, view.epoch, view.layer, detector, set_name)
+        found = loaders.distribution(view.run, view.epoch, view.layer, detector, set_name)
     except (MissingDataError, UnknownNameError):
         return None
     return Span(float(found.min()), float(found.max())) if len(found) else None

@@ -1,4 +1,4 @@
-"""Where to cut a score: by a share kept or caught, by what mistakes cost, or by hand."""
+"""Sidebar controls of the threshold, its guarantee, and the counts on both sides of it."""
 
 from __future__ import annotations
 
@@ -9,79 +9,73 @@ import numpy as np
 import pandas as pd
 
 from ncviz import metrics, thresholds
-from ncviz.thresholds import Costs
+from ncviz.thresholds import RULES, Costs, Criterion, SetScores
 from ncviz.ui import controls
 
-MODES = ("ID", "OOD", "accuracy", "cost", "score")
+BY_HAND = "score"
+"""Name of the control's option that is no rule: the user sets the threshold."""
 WRONG = "On the wrong side"
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Scores of a set and which of its samples a threshold may be chosen on.
-
-    Attributes
-    ----------
-    scores : (N,) higher = more in-distribution
-    calibration : (N,) bool; the others are those that the threshold is judged on
-    """
-
-    scores: np.ndarray
-    calibration: np.ndarray
-
-    @property
-    def chosen_on(self) -> np.ndarray:
-        """Scores of the calibration half."""
-        return self.scores[self.calibration]
-
-    @property
-    def judged_on(self) -> np.ndarray:
-        """Scores of the other half."""
-        return self.scores[~self.calibration]
-
-    def judges(self, *, by_hand: bool) -> np.ndarray:
-        """(N,) bool, the samples that may judge a threshold: all of them one set `by_hand`."""
-        return np.ones(len(self.scores), bool) if by_hand else ~self.calibration
 
 
 @dataclass(frozen=True)
 class Cut:
     """A threshold: samples at or above `value` are accepted as ID.
 
-    `by_hand` says that it was not chosen on any sample, so that all may judge it.
+    Attributes
+    ----------
+    criterion : None where the user set the value
     """
 
     value: float
-    by_hand: bool
+    criterion: Criterion | None
+
+    @property
+    def halves(self) -> bool:
+        """Whether it was chosen on one half of the kept samples, so that the other evaluates it."""
+        return self.criterion is not None and self.criterion.needs_ood
 
 
-def choose_threshold(known: Samples, unknown: Mapping[str, Samples]) -> Cut:
-    """The sidebar's threshold control."""
-    mode = controls.switch(
+def choose_cut(known: SetScores, unknown: Mapping[str, SetScores]) -> Cut:
+    """The sidebar's threshold control, with the option to set the score by hand."""
+    criterion = choose_criterion(has_ood=True, by_hand=True)
+    if criterion is None:
+        return Cut(_by_hand(known, unknown), None)
+    found = thresholds.choose_threshold(criterion, known, unknown.values())
+    return Cut(found.value, criterion)
+
+
+def choose_criterion(*, has_ood: bool, by_hand: bool = False) -> Criterion | None:
+    """Return the rule chosen in the sidebar, the same on all pages; None for "by hand".
+
+    Parameters
+    ----------
+    has_ood : whether the run has OOD samples, which most rules need
+    by_hand : whether the page offers to set the threshold by hand
+    """
+    rules = [rule for rule in RULES if has_ood or not rule.needs_ood]
+    words = [f"{rule.name}: {rule.explanation}" for rule in rules]
+    if by_hand:
+        words.append(f"{BY_HAND}: set the threshold by hand.")
+    name = controls.switch(
         "Threshold set by",
-        MODES,
+        [rule.name for rule in rules] + ([BY_HAND] if by_hand else []),
         key="cut",
         wraps=True,
-        help="ID: accept this share of the known samples. OOD: reject this share of the chosen OOD "
-        "sets. accuracy: be right as often as possible on both. cost: cost as little as possible, "
-        "for what each mistake costs. These look at one half of the samples and are judged on the "
-        "other. score: cut where you like.",
+        help=" ".join(words),
     )
-    if mode == "ID":
+    if name == BY_HAND:
+        return None
+    share, costs = metrics.DEFAULT_TPR, Costs()
+    if name == "ID":
         share = controls.share("Share of ID accepted", key="accept")
-        return Cut(metrics.threshold_at_tpr(known.chosen_on, share), by_hand=False)
-    if mode == "score":
-        return Cut(_by_hand(known, unknown), by_hand=True)
-    pooled = np.concatenate([each.chosen_on for each in unknown.values()])
-    if mode == "OOD":
+    elif name == "OOD":
         share = controls.share("Share of OOD rejected", key="reject")
-        return Cut(thresholds.threshold_at_fpr(pooled, 1 - share), by_hand=False)
-    costs = choose_costs() if mode == "cost" else Costs()
-    return Cut(thresholds.choose(mode, known.chosen_on, pooled, costs=costs).value, by_hand=False)
+    elif name == "cost":
+        costs = _choose_costs()
+    return Criterion(name, share, costs)
 
 
-def choose_costs() -> Costs:
-    """What both mistakes cost, and how often OOD samples come."""
+def _choose_costs() -> Costs:
     ratio = controls.number(
         "Cost of letting OOD in",
         0.1,
@@ -101,12 +95,12 @@ def choose_costs() -> Costs:
     return Costs(ratio, share)
 
 
-def _by_hand(known: Samples, unknown: Mapping[str, Samples]) -> float:
-    everything = np.concatenate([each.scores for each in (known, *unknown.values())])
+def _by_hand(known: SetScores, unknown: Mapping[str, SetScores]) -> float:
+    everything = np.concatenate([each.evaluated for each in (known, *unknown.values())])
     low, high = (float(end) for end in np.quantile(everything, (0.001, 0.999)))
     if high <= low:
         low, high = low - 1, high + 1
-    default = metrics.threshold_at_tpr(known.scores)
+    default = metrics.threshold_at_tpr(known.evaluated)
     return controls.number("Accept scores from", low, high, key="score", default=default)
 
 
@@ -115,7 +109,7 @@ def confusion(
     points: Mapping[str, metrics.OperatingPoint],
     groups: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Who lands on which side, as numbers: one row for the ID set, one for each OOD set."""
+    """Return the counts on both sides: one row for the ID set, one for each OOD set."""
     first = next(iter(points.values()))
     rows = [
         _row(f"{id_name} (test)", "ID", first.id_accepted, first.id_rejected, wrong=1 - first.tpr)

@@ -13,7 +13,7 @@ import streamlit as st
 from ncviz.data.images import natural_key
 from ncviz.data.uploads import LIMITS
 from ncviz.store import Run
-from ncviz.thresholds import RULES, Costs
+from ncviz.thresholds import Criterion
 from ncviz.ui import (
     components,
     controls,
@@ -42,14 +42,12 @@ class Choice:
 
     Attributes
     ----------
-    detectors : who is asked; the first one's verdict stands at the top
-    rule : what sets the operating points
-    costs : for the rule ``"cost"``
+    detectors : detectors that score the image; the first one's verdict comes first
+    criterion : rule that sets the thresholds
     """
 
     detectors: tuple[str, ...]
-    rule: str
-    costs: Costs
+    criterion: Criterion
 
 
 def body(view: View) -> None:
@@ -89,7 +87,7 @@ def _choose(view: View, names: Sequence[str]) -> Choice:
         help="Whose verdict stands at the top. Its score is a number for each image, higher = more "
         "in-distribution.",
     )
-    rule, costs = _choose_rule(view.run)
+    criterion = threshold.choose_criterion(has_ood=bool(view.run.ood_sets))
     others = [name for name in names if name != first]
     asked = controls.choose_several(
         "Also ask",
@@ -99,19 +97,7 @@ def _choose(view: View, names: Sequence[str]) -> Choice:
         help="Further detectors to ask; all of them if none is chosen.",
         placeholder="All detectors",
     )
-    return Choice((first, *(asked or others)), rule, costs)
-
-
-def _choose_rule(run: Run) -> tuple[str, Costs]:
-    rules = [rule for rule in RULES if run.ood_sets or not rule.needs_ood]
-    rule = controls.switch(
-        "Operating point",
-        [rule.name for rule in rules],
-        key="rule",
-        wraps=True,
-        help=" ".join(f"{rule.name}: {rule.explanation}" for rule in rules),
-    )
-    return rule, threshold.choose_costs() if rule == "cost" else Costs()
+    return Choice((first, *(asked or others)), criterion)
 
 
 def _uploaded(run: Run) -> list[UploadedFile]:
@@ -163,11 +149,11 @@ def _go_to(epoch: int) -> None:
 
 
 def _say_what_is_asked(view: View, choice: Choice, weighted: Sequence[int]) -> None:
-    known = loaders.scores(view.run, view.epoch, view.layer, choice.detectors[0], "test")
+    known = loaders.distribution(view.run, view.epoch, view.layer, choice.detectors[0], "test")
     others = ", ".join(str(number) for number in weighted if number != view.epoch)
     components.provenance(
         str(view.shown),
-        f"held against {len(known):,} ID test samples",
+        f"compared with {len(known):,} ID test samples",
         f"{len(choice.detectors)} detectors",
         f"other epochs with weights: {others}" if others else "",
     )
@@ -175,9 +161,7 @@ def _say_what_is_asked(view: View, choice: Choice, weighted: Sequence[int]) -> N
 
 def _show(view: View, choice: Choice, files: Sequence[UploadedFile]) -> None:
     scorer = upload_loaders.scorer(view.run, view.epoch, view.layer)
-    thresholds = upload_loaders.thresholds(
-        view.run, view.epoch, view.layer, choice.rule, choice.costs
-    )
+    thresholds = upload_loaders.thresholds(view.run, view.epoch, view.layer, choice.criterion)
     thresholds = {name: thresholds[name] for name in choice.detectors}
     judge = partial(_judge, scorer.reference, thresholds)
     results = upload_results.look(view, files, scorer, judge)
@@ -188,8 +172,7 @@ def _show(view: View, choice: Choice, files: Sequence[UploadedFile]) -> None:
             upload_details.Seen(
                 view=view,
                 scorer=scorer,
-                rule=choice.rule,
-                costs=choice.costs,
+                criterion=choice.criterion,
                 name=results[at].name,
                 opened=upload_results.opened(files[at]),
                 sight=results[at].sight,

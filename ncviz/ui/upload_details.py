@@ -20,7 +20,7 @@ from ncviz.figures import (
     verdict_over_epochs,
 )
 from ncviz.figures.theme import ood_style
-from ncviz.thresholds import Costs
+from ncviz.thresholds import Criterion, promise
 from ncviz.ui import components, detector, inline, shell, told, upload_loaders, upload_surroundings
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
@@ -39,8 +39,7 @@ class Seen:
 
     view: View
     scorer: Scorer
-    rule: str
-    costs: Costs
+    criterion: Criterion
     name: str
     opened: Opened
     sight: Sight
@@ -91,16 +90,27 @@ def _say_verdict(seen: Seen) -> None:
     rejected = np.mean(seen.scorer.reference.known[main.detector] < main.threshold)
     st.markdown(
         f"### :{colour}[:material/{icon}: {main.word.capitalize()}]\n"
-        f"{label} scores it {main.score:.4g}, {side} the operating point of {main.threshold:.4g} "
-        f"({plain(seen.rule)}; it rejects {percent(rejected, 0)} of known samples).\n\n"
+        f"{label} scores it {main.score:.4g}, {side} the threshold of {main.threshold:.4g} "
+        f"({seen.criterion}; it rejects {percent(rejected)} of the ID test samples).\n\n"
         f"**p-value {main.p_value:.3f}**: about {percent(main.p_value)} of known samples look as "
         f"unusual.\n\n"
         f"**{agreement}** detectors say unknown."
     )
     st.caption(
-        "The p-value holds the image against the ID test samples and is meant for an image that is "
-        "none of them. Agreement is a count and no probability: the detectors look at the same "
-        "features of the same network, so they err together."
+        f"{_about_threshold(seen)} The p-value compares the image with the ID test samples; it is "
+        "valid only for images outside that set. Agreement is a count and no probability: the "
+        "detectors use the same features of the same network, so they err together."
+    )
+
+
+def _about_threshold(seen: Seen) -> str:
+    """Return what the threshold promises, or which samples it was chosen on."""
+    known, unknown = seen.scorer.reference.samples(seen.main.detector, seen.criterion)
+    if not seen.criterion.needs_ood:
+        return promise(seen.criterion, known)
+    return (
+        f"Threshold rule: {seen.criterion}, chosen on one half of the samples ({known:,} ID and "
+        f"{unknown:,} OOD)."
     )
 
 
@@ -172,21 +182,21 @@ def _detectors_table(seen: Seen) -> None:
             "Verdict": [verdict.word for verdict in verdicts],
             "p-value": [verdict.p_value for verdict in verdicts],
             "Score": [verdict.score for verdict in verdicts],
-            "Operating point": [verdict.threshold for verdict in verdicts],
+            "Threshold": [verdict.threshold for verdict in verdicts],
         }
     )
     digits = st.column_config.NumberColumn(format="%.4g")
     config = {
         "p-value": st.column_config.NumberColumn(format="%.3f"),
         "Score": digits,
-        "Operating point": digits,
+        "Threshold": digits,
     }
     components.table(
         table,
         name="upload-detectors",
         shown=seen.view.shown,
         config=config,
-        alt="Verdict, p-value, score and operating point of every detector",
+        alt="Verdict, p-value, score and threshold of every detector",
     )
 
 
@@ -210,8 +220,8 @@ def _through_training(seen: Seen) -> None:
     )
     components.chart(figure, key="upload_training_chart", alt=told.moments(moments))
     st.caption(
-        "Each epoch has its own operating point, set by the same rule on its own scores. Saved "
-        "epochs without weights cannot be asked."
+        "Each epoch has its own threshold, set by the same rule on its own scores. Saved epochs "
+        "without weights cannot score an image."
     )
 
 
@@ -222,7 +232,7 @@ def _moment(seen: Seen, number: int) -> Moment | None:
     view, name = seen.view, seen.main.detector
     try:
         scorer = upload_loaders.scorer(view.run, number, view.layer)
-        cut = upload_loaders.thresholds(view.run, number, view.layer, seen.rule, seen.costs)[name]
+        cut = upload_loaders.thresholds(view.run, number, view.layer, seen.criterion)[name]
     except (KeyError, MissingDataError, UnknownNameError):
         return None
     (sight,) = scorer.look(seen.sight.pixels[None])

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
-from ncviz.thresholds import Costs
+from ncviz.thresholds import Criterion
 from ncviz.ui import loaders
 
 # Importing them loads torch, which a page without an image does without.
@@ -30,16 +30,16 @@ def _scorer(_epoch: Epoch, path: str, number: int, layer: str, mark: str) -> Sco
     return Scorer.load(_epoch, layer)
 
 
-def thresholds(run: Run, epoch: int, layer: str, rule: str, costs: Costs) -> dict[str, float]:
-    """The operating point of every detector by `rule`."""
+def thresholds(run: Run, epoch: int, layer: str, criterion: Criterion) -> dict[str, float]:
+    """Return the threshold of every detector."""
     place = (str(run.path), epoch, layer, loaders.state(run))
-    return _thresholds(scorer(run, epoch, layer), place, rule, costs)
+    return _thresholds(scorer(run, epoch, layer), place, criterion)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _thresholds(_scorer: Scorer, place: tuple, rule: str, costs: Costs) -> dict[str, float]:
+def _thresholds(_scorer: Scorer, place: tuple, criterion: Criterion) -> dict[str, float]:
     reference = _scorer.reference
-    return {name: reference.threshold(name, rule, costs) for name in reference.names}
+    return {name: reference.threshold(name, criterion).value for name in reference.names}
 
 
 def judges(run: Run, epoch: int, layer: str) -> tuple[str, ...]:

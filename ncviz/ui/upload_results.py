@@ -175,7 +175,7 @@ def show_table(view: View, results: Sequence[Result], judge: Judge, name: str) -
 def _select_row(table: pd.DataFrame, name: str) -> int:
     config = {
         "Seen": st.column_config.ImageColumn(width="small"),
-        "Verdict": st.column_config.TextColumn(help=f"By {name} at the operating point."),
+        "Verdict": st.column_config.TextColumn(help=f"By {name} at its threshold."),
         "p-value": st.column_config.NumberColumn(
             format="%.3f", help="Small where hardly any known sample is as unusual."
         ),
