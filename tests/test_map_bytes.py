@@ -54,7 +54,7 @@ def test_everything_comes_back(frames):
     np.testing.assert_array_equal(arrays["labels"], frames.labels)
     np.testing.assert_array_equal(arrays["predicted"], frames.predicted.ravel())
     np.testing.assert_array_equal(arrays["scores"], frames.scores.astype(np.float32).ravel())
-    np.testing.assert_allclose(arrays["percentiles"] / 255, frames.percentiles.ravel(), atol=0.002)
+    np.testing.assert_allclose(arrays["percentiles"], frames.percentiles.ravel(), atol=1e-7)
 
 
 def test_points_keep_their_shape_across_epochs_and_axes(frames):

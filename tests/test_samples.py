@@ -106,7 +106,7 @@ def test_an_address_opens_its_samples_with_classes_and_scores(good, open_page, p
         predicted = run.classes[found.logits[row].argmax()]
         score = epoch.scores("energy", name, "projector")[row]
         share = (sum(known < score) + sum(known == score) / 2) / len(known)
-        assert f"{score:.4g} · {100 * share:.0f} %" in tile["lines"]
+        assert f"{score:.4g} · {100 * share:.1f}%" in tile["lines"]
         if name == "made/test":
             truth = run.classes[found.labels[row]]
             assert tile["title"] == truth

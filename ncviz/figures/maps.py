@@ -74,7 +74,7 @@ def pack(frames: MapFrames) -> tuple[str, bytes]:
     }
     if frames.scores is not None:
         arrays["scores"] = frames.scores.astype(np.float32)
-        arrays["percentiles"] = np.rint(frames.percentiles * 255).astype(np.uint8)
+        arrays["percentiles"] = frames.percentiles.astype(np.float32)
     blocks = [_filled(array.tobytes()) for array in arrays.values()]
     header = {
         "epochs": [int(epoch) for epoch in frames.epochs],

@@ -107,7 +107,7 @@ def _tile(view: View, by: Judge, sample, found: bytes | pictures.Missing, curren
     said = f"{'predicted' if sample.known else 'taken for'} {predicted}" if predicted else ""
     score = ""
     if not np.isnan(sample.score):
-        score = f"{sample.score:.4g} · {100 * sample.percentile:.0f} %"
+        score = f"{sample.score:.4g} · {100 * float(sample.percentile):.1f}%"
     alt = ", ".join(
         part
         for part in (

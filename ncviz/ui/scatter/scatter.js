@@ -258,7 +258,7 @@ class Chart {
     const known = groupOf[i] === 0;
     if (colour === "ID/OOD") return [colours[groupOf[i]], known ? 1 : 2];
     if (colour === "score") {
-      const step = Math.round((arrays.percentiles[this.at * samples + i] / 255) * SCORE_STEPS);
+      const step = Math.round(arrays.percentiles[this.at * samples + i] * SCORE_STEPS);
       return [blend(colours, step / SCORE_STEPS), 1];
     }
     if (!known) return [UNKNOWN, 0];
@@ -364,8 +364,8 @@ class Chart {
     if (groupOf[i] === 0 && arrays.labels[i] >= 0) lines.push(`is ${classes[arrays.labels[i]]}`);
     if (arrays.predicted[at] >= 0) lines.push(`predicted ${classes[arrays.predicted[at]]}`);
     if (arrays.scores) {
-      const share = Math.round((100 * arrays.percentiles[at]) / 255);
-      lines.push(`${this.view.detector} ${digits(arrays.scores[at])}, above ${share} % of ID`);
+      const share = (100 * arrays.percentiles[at]).toFixed(1);
+      lines.push(`${this.view.detector} ${digits(arrays.scores[at])}, percentile ${share}%`);
     }
     lines.push(`at epoch ${epochs[this.at]}`);
     return lines;
