@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
@@ -11,7 +11,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.cli import run_script
-from ncviz.data import Transform
+from ncviz.data import ClassOptions, Transform
 from ncviz.extraction import adopt, weights_by_epoch
 from ncviz.store import run_folder
 
@@ -41,6 +41,7 @@ class Options:
     """how images are resized: nearest, bilinear, bicubic or lanczos"""
     data_root: Path | None = None
     """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
+    order: tyro.conf.OmitArgPrefixes[ClassOptions] = field(default_factory=ClassOptions)
     checkpoints: Path | None = None
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
     download: bool = False
@@ -58,6 +59,7 @@ def main() -> None:
         weights=weights_by_epoch(options.weights),
         transform=Transform(options.size, options.mean, options.std, options.resample),
         data_root=options.data_root,
+        class_order=options.order.order(),
         download=options.download,
     )
     print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}")

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.extraction import Sizes, extract, measure_transfer
+from ncviz.results.words import left_out_lines
 from ncviz.store import open_run, run_folder
 
 
@@ -28,6 +29,8 @@ class Options:
     """saved epochs to extract (default: all with weights)"""
     stages: bool = False
     """also extract the pooled output of each stage inside the backbone, as layers stage1, ..."""
+    keep_overlap: bool = False
+    """use all classes of OOD sets (default: those that are classes of the ID set are left out)"""
     samples: tyro.conf.OmitArgPrefixes[Sizes] = field(default_factory=Sizes)
     transfer: bool = False
     """also measure transfer to the labelled OOD sets that have a train split: probe, class means"""
@@ -54,6 +57,7 @@ def main() -> None:
         ood=options.ood,
         epochs=options.epochs,
         stages=options.stages,
+        keep_overlap=options.keep_overlap,
         sizes=options.samples,
         data_root=options.data_root,
         download=options.download,
@@ -72,6 +76,8 @@ def main() -> None:
         print(f"Transfer measured on {', '.join(measured)}")
     sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items()) or "none"
     print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; OOD sets: {sets}")
+    for line in left_out_lines(run):
+        print(line)
     print(f"Next: python scripts/evaluate.py {run.name}")
 
 

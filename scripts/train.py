@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
@@ -11,6 +11,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.cli import run_script
+from ncviz.data import ClassOptions
 from ncviz.training import RECIPES, Recipe, recipe, train
 
 PROGRAM = "python scripts/train.py"
@@ -25,6 +26,7 @@ class Options:
     settings: tyro.conf.OmitArgPrefixes[Recipe]
     data_root: Path | None = None
     """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
+    order: tyro.conf.OmitArgPrefixes[ClassOptions] = field(default_factory=ClassOptions)
     checkpoints: Path | None = None
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
     resume: bool = False
@@ -79,6 +81,7 @@ def main() -> None:
         options.run,
         data_root=options.data_root,
         checkpoints=options.checkpoints,
+        class_order=options.order.order(),
         resume=options.resume,
         download=options.download,
         skip_corrupt=options.skip_corrupt,

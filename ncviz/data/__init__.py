@@ -13,12 +13,16 @@ from ncviz.data.catalogue import (
     suite,
     suites,
 )
+from ncviz.data.class_order import ClassOptions, ClassOrder
 from ncviz.data.images import ImageSet, to_rgb
 from ncviz.data.loading import load, open_image, require_classes
+from ncviz.data.ood import load_ood, overlapping_classes
 from ncviz.data.record import record
 from ncviz.data.transform import Transform, channel_mean_std, decode, decoded_bytes
 
 __all__ = [
+    "ClassOptions",
+    "ClassOrder",
     "DatasetInfo",
     "ImageSet",
     "OodSuite",
@@ -29,9 +33,11 @@ __all__ = [
     "decoded_bytes",
     "describe",
     "load",
+    "load_ood",
     "names",
     "ood_group",
     "open_image",
+    "overlapping_classes",
     "record",
     "require_classes",
     "suite",

@@ -99,7 +99,7 @@ _ENTRIES = (
         title="CIFAR-10",
         source=TorchvisionSource("CIFAR10", _TRAIN_TEST, "cifar-10-batches-py"),
         description="Ten animals and vehicles. No class is one of CIFAR-100's, but many are close "
-        "(truck beside pickup_truck).",
+        "(truck and pickup_truck).",
         licence=_RESEARCH,
         tells="None against CIFAR-100: both are 32x32 colour cut from the same collection.",
     ),
@@ -245,7 +245,7 @@ _ENTRIES = (
     DatasetInfo(
         name="chars74k",
         title="Chars74K",
-        source=FolderSource(note="62 class folders: digit_0, lower_a, upper_A, ..."),
+        source=FolderSource(note="62 class folders: digit_0, lower_a, upper_a, ..."),
         description="Digits and letters cut from street photographs; close to SVHN.",
         licence=_RESEARCH,
         tells="20x20 colour, blurred when upscaled to 32x32.",

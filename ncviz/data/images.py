@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +17,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from ncviz.data.class_order import TEXT, ClassOrder, sort_folders
 from ncviz.data.depth import DEEP_MODES, NOTE, depth_note, load_pixels, to_eight_bits
+from ncviz.data.natural import natural_key
 from ncviz.errors import CorruptFileError, InvalidArrayError, InvalidOptionError, MissingDataError
 
 EXTENSIONS = frozenset(
@@ -99,6 +100,9 @@ class ImageSet:
     classes : names of the classes; `labels` index them
     labels : (N,) int64
     keys : N strings that find an image again: its path inside the set's folder, or ``index:N``
+    class_order : how the class folders were sorted; None for a set with an order of its own
+    folders : name of each class's folder; empty for a set without class folders
+    left_out : classes whose images were left out, each with the ID classes that it overlaps
     """
 
     name: str
@@ -107,6 +111,9 @@ class ImageSet:
     labels: np.ndarray
     keys: tuple[str, ...]
     reader: Reader = field(repr=False)
+    class_order: ClassOrder | None = None
+    folders: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -272,8 +279,8 @@ def require_relative(key: str) -> None:
         require_plain_name("part of an image's key", part)
 
 
-def read_folder(folder: Path, split: str) -> ImageSet:
-    """The set in ``folder/SPLIT/CLASS/**``: classes by name, files in natural order.
+def read_folder(folder: Path, split: str, class_order: ClassOrder = TEXT) -> ImageSet:
+    """Read the set in ``folder/SPLIT/CLASS/**``: classes in `class_order`, files in natural order.
 
     Images in subfolders of a class folder belong to the class, as in torchvision's ImageFolder.
 
@@ -283,11 +290,13 @@ def read_folder(folder: Path, split: str) -> ImageSet:
     Raises
     ------
     MissingDataError : no class folder, or a class folder without an image.
+    InvalidOptionError : a `class_order` that does not match the class folders.
     """
     place = folder / split
     folders = _visible(place, folders=True)
     if not folders:
         raise MissingDataError(f"{place} holds no class folder. Expected {LAYOUT}.")
+    folders = sort_folders(folders, class_order, place)
     files = [_image_names(place / name, f"{folder.name}/{split}") for name in folders]
     return ImageSet(
         name=folder.name,
@@ -300,6 +309,8 @@ def read_folder(folder: Path, split: str) -> ImageSet:
             for file in names
         ),
         reader=FolderReader(folder),
+        class_order=class_order,
+        folders=tuple(folders),
     )
 
 
@@ -353,12 +364,6 @@ def _images_below(folder: Path, prefix: str = "", above: frozenset = frozenset()
         # A link to a folder above would be followed forever.
         if (folder / name).resolve() not in above:
             yield from _images_below(folder / name, f"{prefix}{name}/", above)
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts names as people count: 2.png before 10.png."""
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _class_names(folder: Path, folders: list[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ncviz.data.catalogue import data_root, describe
+from ncviz.data.class_order import TEXT, ClassOrder
 from ncviz.data.images import (
     FolderReader,
     ImageSet,
@@ -26,6 +27,7 @@ def load(
     split: str,
     *,
     root: Path | str | None = None,
+    class_order: ClassOrder | None = None,
     download: bool = False,
     skip_corrupt: bool = False,
     progress: bool = True,
@@ -37,6 +39,8 @@ def load(
 
     Parameters
     ----------
+    class_order : order of the class folders: ``"text"`` (the default), ``"natural"`` or the
+        folder names in order; only for image folders
     download : let torchvision fetch what ROOT lacks
     skip_corrupt : decode every image now and leave out, with a warning, those that fail
     progress : show bars for download and check
@@ -44,7 +48,7 @@ def load(
     Raises
     ------
     UnknownNameError : no such data set, and no folder of that name.
-    InvalidOptionError : name or split is a path.
+    InvalidOptionError : name or split is a path; a class order that does not fit the set.
     MissingDataError : no such split, no files, or a class without an image.
     CorruptFileError : damaged files of torchvision's.
     StorageError : the disk refused the download.
@@ -52,15 +56,20 @@ def load(
     require_plain_name("split", split)
     info = describe(name, root=root)
     root = data_root() if root is None else Path(root)
-    images = _from_folder(root / name, split) or info.source.load(
-        name, split, root=root, download=download, progress=progress
-    )
+    images = _from_folder(root / name, split, class_order or TEXT)
+    if images is None:
+        if class_order not in (None, TEXT):
+            raise InvalidOptionError(
+                f"{root / name} is not an image folder, and {name} has an order of classes of its "
+                "own: leave out --class-order and --classes."
+            )
+        images = info.source.load(name, split, root=root, download=download, progress=progress)
     return without_corrupt(images, progress=progress) if skip_corrupt else images
 
 
-def _from_folder(folder: Path, split: str) -> ImageSet | None:
+def _from_folder(folder: Path, split: str, class_order: ClassOrder) -> ImageSet | None:
     if (folder / split).is_dir():
-        return read_folder(folder, split)
+        return read_folder(folder, split, class_order)
     # Splits from two sources would not have the same class order for certain.
     if existing := folder_splits(folder):
         raise missing_split(folder.name, split, existing)

@@ -22,6 +22,7 @@ def record(
     return {
         "id_set": train_set.name,
         "classes": train_set.classes,
+        "class_order": train_set.class_order,
         "data": {images.full_name: images.fingerprint() for images in (train_set, test_set)},
         "train_samples": len(train_set),
         "test_samples": len(test_set),

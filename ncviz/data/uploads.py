@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from ncviz.data.depth import load_pixels
-from ncviz.data.images import natural_key, to_rgb
+from ncviz.data.images import to_rgb
+from ncviz.data.natural import natural_key
 from ncviz.errors import MissingDataError, NcvizError
 from ncviz.literal import readable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from ncviz import data
 from ncviz.arrays import Head
+from ncviz.data.class_order import ambiguity
 from ncviz.errors import InvalidOptionError, NcvizError
 from ncviz.extraction.weights import load_weights
 from ncviz.models import Wrapped, build_architecture
@@ -26,6 +28,7 @@ def adopt(
     weights: Mapping[int, Path],
     transform: data.Transform,
     data_root: Path | None = None,
+    class_order: data.ClassOrder | None = None,
     download: bool = False,
 ) -> Run:
     """Make a run in `folder` of weights that were trained elsewhere.
@@ -37,6 +40,8 @@ def adopt(
     id_set : the data set that the network was trained on, whose classes it tells apart
     weights : a file for each saved epoch, by the epoch's number
     transform : what every image goes through, as in the training
+    class_order : order of the ID set's class folders, as for `data.load`. If None, they are sorted
+        as text, with a warning where natural order is another.
 
     Returns
     -------
@@ -49,9 +54,11 @@ def adopt(
     """
     if not weights:
         raise InvalidOptionError("No weights are given; name a file for each epoch: 90=FILE.")
-    load = {"root": data_root, "download": download}
+    load = {"root": data_root, "class_order": class_order, "download": download}
     train_set, test_set = (data.load(id_set, split, **load) for split in ("train", "test"))
     data.require_classes(train_set, test_set)
+    if class_order is None and (note := ambiguity(train_set.folders, train_set.class_order)):
+        warnings.warn(f"{id_set}: {note}.", stacklevel=2)
     network = build_architecture(
         architecture, classes=len(train_set.classes), image_size=transform.size
     )

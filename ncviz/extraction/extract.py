@@ -17,7 +17,7 @@ from ncviz.errors import (
     MissingDataError,
 )
 from ncviz.extraction.dividing import Block
-from ncviz.extraction.partners import choose_ood_sets
+from ncviz.extraction.partners import choose_ood_sets, load_ood_set
 from ncviz.extraction.pieces import (
     NetworkScores,
     Piece,
@@ -40,6 +40,7 @@ def extract(
     ood: Sequence[str] | None = None,
     epochs: Sequence[int] | None = None,
     stages: bool = False,
+    keep_overlap: bool = False,
     sizes: Sizes = Sizes(),
     data_root: Path | None = None,
     download: bool = False,
@@ -57,6 +58,8 @@ def extract(
     epochs : the epochs to extract; None takes all that have weights
     stages : also extract the pooled output of each stage of the backbone before the encoder. An
         epoch that has its stages keeps them, and gets those of further sets.
+    keep_overlap : also use the classes of OOD sets that are ID classes. By default they are left
+        out of a set that is extracted for the first time; later calls use the same classes.
     sizes : samples of a set that is extracted for the first time
 
     Under torchrun every process calls this and sees its share of the images; what comes out is
@@ -79,11 +82,13 @@ def extract(
     }
     with processes.one_before_others():
         groups = choose_ood_sets(run, ood, load)
-        splits = [(run.id_set, "train"), (run.id_set, "test"), *((name, "test") for name in groups)]
-        images = {f"{name}/{split}": data.load(name, split, **load) for name, split in splits}
+        of_id = {**load, "class_order": run.class_order}
+        loaded = [data.load(run.id_set, split, **of_id) for split in ("train", "test")]
+        loaded += [load_ood_set(run, name, loaded[0], keep_overlap, load) for name in groups]
+        images = {each.full_name: each for each in loaded}
     _require_same_data(run, images)
     samples = _samples(run, images, sizes, processes)
-    run = _with_ood_sets(run, groups, processes)
+    run = _with_ood_sets(run, groups, images, processes)
     layers = {epoch.number: _layers(epoch, stages) for epoch in chosen}
     processes.wait()  # until the first has written what the others read now
     blocks = _blocks(run, chosen, layers, images, samples, processes)
@@ -176,11 +181,20 @@ def _require_same_data(run: Run, images: Mapping[str, data.ImageSet]) -> None:
             )
 
 
-def _with_ood_sets(run: Run, groups: Mapping[str, str], processes: Processes) -> Run:
-    ood_sets = {**run.ood_sets, **groups}
+def _with_ood_sets(
+    run: Run,
+    groups: Mapping[str, str],
+    images: Mapping[str, data.ImageSet],
+    processes: Processes,
+) -> Run:
+    left_out = {name: dict(images[f"{name}/test"].left_out) for name in groups}
+    changes = {
+        "ood_sets": {**run.ood_sets, **groups},
+        "left_out": {name: found for name, found in (run.left_out | left_out).items() if found},
+    }
     if processes.first:
-        return write.update_description(run, ood_sets=ood_sets)
-    return replace(run, description={**run.description, "ood_sets": ood_sets})
+        return write.update_description(run, **changes)
+    return replace(run, description={**run.description, **changes})
 
 
 def _samples(

@@ -43,6 +43,36 @@ def choose_ood_sets(
     return dict(sorted(groups.items(), key=lambda item: item[1] != "near"))
 
 
+def load_ood_set(
+    run: Run, name: str, id_images: data.ImageSet, keep_overlap: bool, load: Mapping[str, Any]
+) -> data.ImageSet:
+    """Load an OOD set with the classes that the run uses of it.
+
+    A set that the run has samples of keeps its classes. Of others, the classes that are ID classes
+    are left out unless `keep_overlap` is given.
+
+    Raises
+    ------
+    InvalidOptionError : `keep_overlap` for a set whose samples were drawn without some classes.
+    NcvizError : as `data.load_ood`.
+    """
+    recorded = run.left_out.get(name, {}) if _has_samples(run, name) else None
+    if keep_overlap and recorded:
+        raise InvalidOptionError(
+            f"Run {run.name} was extracted with {name} without {len(recorded)} classes of "
+            f"{run.id_set}. Leave out --keep-overlap, or delete samples.parquet and "
+            f"epochs/*/features in {run.path} to extract the run again with all classes."
+        )
+    return data.load_ood(name, id_images, keep_overlap=keep_overlap, left_out=recorded, **load)
+
+
+def _has_samples(run: Run, name: str) -> bool:
+    try:
+        return f"{name}/test" in set(run.samples["set"])
+    except MissingDataError:
+        return False
+
+
 def _require_known(name: str, load: Mapping[str, Any]) -> None:
     try:
         data.describe(name, root=load["root"])

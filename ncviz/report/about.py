@@ -16,7 +16,7 @@ from ncviz.report.study import Study
 from ncviz.results import detectors, tables
 from ncviz.results.board import ENDS
 from ncviz.results.headlines import HEADLINES, mean_at, series_of
-from ncviz.results.words import commands, number, percent
+from ncviz.results.words import commands, left_out_lines, number, percent
 
 Row = tuple[str | Link, Number, str]
 _KINDS = {
@@ -42,6 +42,7 @@ def the_run(study: Study) -> Iterator[Block]:
         "In-distribution data": f"{run.id_set}, {len(run.classes)} classes" + _sizes(found),
         "OOD sets": ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items())
         or "none",
+        **({"Left out of OOD sets": "; ".join(left_out_lines(run))} if run.left_out else {}),
         "Layers": ", ".join(run.layers),
         "Saved epochs": ", ".join(map(str, run.epochs)),
         "Reported accuracy": ", ".join(

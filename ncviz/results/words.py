@@ -6,6 +6,7 @@ import re
 import shlex
 
 from ncviz.definitions import MetricInfo
+from ncviz.store import Run
 
 _QUALITIES = ("detection", "calibration", "transfer")
 
@@ -38,6 +39,25 @@ def commands(run: str, *, imported: bool = False) -> tuple[str, ...]:
     name = shlex.quote(run)
     extraction = () if imported else (f"python scripts/extract.py {name}",)
     return (*extraction, f"python scripts/evaluate.py {name}")
+
+
+def left_out(run: Run) -> tuple[str, ...]:
+    """Return a phrase for each OOD set without the classes that it shares with the ID set."""
+    return tuple(
+        f"{name} without {len(classes)} class{'es' * (len(classes) > 1)} of {run.id_set}"
+        for name, classes in run.left_out.items()
+        if name in run.ood_sets
+    )
+
+
+def left_out_lines(run: Run) -> tuple[str, ...]:
+    """Return the same with the names of the classes, each with the ID class it overlaps."""
+    lists = (
+        ", ".join(name if name == own else f"{name} ({own})" for name, own in classes.items())
+        for name, classes in run.left_out.items()
+        if name in run.ood_sets
+    )
+    return tuple(f"{phrase}: {names}" for phrase, names in zip(left_out(run), lists, strict=True))
 
 
 def clauses(latex: str) -> list[str]:

@@ -14,7 +14,17 @@ from ncviz.store import files, layout
 FORMAT = 1
 SEAL = "seal"
 SEALED = (
-    *("recipe", "id_set", "classes", "superclasses", "layers", "transform", "ood_sets", "data"),
+    *(
+        "recipe",
+        "id_set",
+        "classes",
+        "class_order",
+        "superclasses",
+        "layers",
+        "transform",
+        "ood_sets",
+        "data",
+    ),
     *("train_samples", "test_samples", "imported", "accuracy"),
 )
 """fields that numbers depend on; the others are notes, which anybody may edit"""
@@ -111,6 +121,10 @@ def _or_absent(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("an object with a name", lambda v: isinstance(v, dict) and _is_text(v.get("name"))),
     "classes": ("a list of two or more names", lambda v: _are_texts(v) and len(v) > 1),
+    "class_order": (
+        "'text', 'natural', a list of folders, or null",
+        lambda v: v in (None, "text", "natural") or (_are_texts(v) and len(v) > 1),
+    ),
     "transform": ("an object", lambda v: isinstance(v, dict)),
     "id_set": ("the name of a data set", layout.is_plain),
     "layers": (
@@ -118,6 +132,10 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: _are_texts(v) and len(v) > 0 and all(map(layout.is_plain, v)),
     ),
     "ood_sets": ("an object of data sets, each near or far", _or_absent(_are_groups)),
+    "left_out": (
+        "an object of classes by OOD set",
+        _or_absent(lambda v: isinstance(v, dict) and all(map(_are_notes, v.values()))),
+    ),
     "without_transfer": ("an object of reasons", _or_absent(_are_notes)),
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
     "data": ("an object of fingerprints", _or_absent(_are_notes)),

@@ -59,6 +59,12 @@ class Run:
         return tuple(readable(name, LONGEST) for name in self.description["classes"])
 
     @property
+    def class_order(self) -> str | tuple[str, ...] | None:
+        """Order of the ID set's class folders: a rule or their names; None for other sets."""
+        order = self.description.get("class_order")
+        return tuple(order) if isinstance(order, list) else order
+
+    @property
     def superclasses(self) -> tuple[str, ...] | None:
         """The superclass of each class, or None where the data set has none."""
         names = self.description.get("superclasses")
@@ -85,6 +91,15 @@ class Run:
     def ood_sets(self) -> dict[str, str]:
         """Each OOD set that extraction was asked for, with its group: ``"near"`` or ``"far"``."""
         return dict(self.description.get("ood_sets") or {})
+
+    @property
+    def left_out(self) -> dict[str, dict[str, str]]:
+        """Classes left out of each OOD set, each with the ID classes that it overlaps.
+
+        Sets without an entry were extracted with all classes.
+        """
+        left_out = self.description.get("left_out") or {}
+        return {name: dict(classes) for name, classes in left_out.items()}
 
     @property
     def imported(self) -> bool:

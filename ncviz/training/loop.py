@@ -27,7 +27,12 @@ from ncviz.training.augment import augment
 from ncviz.training.batch_norm import use_whole_batch
 from ncviz.training.losses import nearest_neighbour_entropy
 from ncviz.training.recipes import Recipe, saved_epochs
-from ncviz.training.start import describe, open_or_create, state_to_resume
+from ncviz.training.start import (
+    describe,
+    open_or_create,
+    recorded_class_order,
+    state_to_resume,
+)
 from ncviz.training.state import History, capture, restore, to_arrays
 
 
@@ -37,6 +42,7 @@ def train(
     *,
     data_root: Path | None = None,
     checkpoints: Path | None = None,
+    class_order: data.ClassOrder | None = None,
     resume: bool = False,
     download: bool = False,
     skip_corrupt: bool = False,
@@ -55,6 +61,11 @@ def train(
     and what comes out is the training of one process up to rounding, `resume` under another number
     of processes included; only the entropy of a recipe looks for neighbours in its own part.
 
+    Parameters
+    ----------
+    class_order : order of the class folders of the data set, as for `data.load`; if None, that of
+        the run that is resumed
+
     Raises
     ------
     NcvizError : an unknown data set, a folder without images, a run that exists already, a resumed
@@ -67,6 +78,7 @@ def train(
     folder = run_folder(run_name, checkpoints)
     load = {
         "root": data_root,
+        "class_order": class_order or recorded_class_order(folder, resume=resume),
         "download": download,
         "skip_corrupt": skip_corrupt,
         "progress": progress,

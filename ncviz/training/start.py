@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def describe(
     }
 
 
+def recorded_class_order(folder: Path, *, resume: bool) -> data.ClassOrder | None:
+    """Return the class order of the run that is resumed, or None if there is none."""
+    return open_run(folder).class_order if resume and holds_run(folder) else None
+
+
 def open_or_create(folder: Path, description: dict[str, Any], *, resume: bool) -> Run:
     """The run to train: a new one, or with `resume` the one in `folder` if there is one.
 
@@ -39,6 +45,7 @@ def open_or_create(folder: Path, description: dict[str, Any], *, resume: bool) -
         return write.create_run(folder, description)
     run = open_run(folder)
     _require_same_recipe(run, description["recipe"])
+    _require_same_class_order(run, description["classes"])
     recorded = run.description.get("data") or {}
     for name, mark in description["data"].items():
         if recorded.get(name) != mark:
@@ -58,6 +65,16 @@ def _require_same_recipe(run: Run, recipe: dict[str, Any]) -> None:
                 f"Run {run.name} was started with {name} = {then[name]}, and is resumed with "
                 f"{value}. Resume it with the recipe and options that it was started with."
             )
+
+
+def _require_same_class_order(run: Run, classes: Sequence[str]) -> None:
+    before = run.description["classes"]
+    if list(classes) != before and sorted(classes) == sorted(before):
+        raise InvalidOptionError(
+            f"Run {run.name} was started with its classes in the order {', '.join(before[:3])}, "
+            f"..., and is resumed with {', '.join(classes[:3])}, .... Resume it without "
+            "--class-order and --classes, or start another run."
+        )
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ import streamlit as st
 from ncviz.figures import Board, leaderboard
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS
 from ncviz.results.board import as_frame, in_long_form, make_board
+from ncviz.results.words import left_out
 from ncviz.ui import (
     board_calibration,
     board_difference,
@@ -69,6 +70,7 @@ def body(view: View) -> None:
         f"{len(board.detectors)} detectors",
         f"{int(rows['id_samples'].iloc[0]):,} ID test samples",
         f"{len(choice.sets)} OOD set{'s' * (len(choice.sets) > 1)}",
+        *left_out(view.run),
         "written by scripts/evaluate.py",
     )
     with shell.readable_errors():

@@ -19,6 +19,7 @@ from ncviz.figures import (
 )
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
+from ncviz.results.words import left_out
 from ncviz.thresholds import promise
 from ncviz.ui import (
     components,
@@ -61,6 +62,7 @@ def body(view: View) -> None:
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
         f"{len(choice.known.evaluated):,} ID test samples",
         f"{sum(len(each.evaluated) for each in choice.unknown.values()):,} OOD samples",
+        *left_out(view.run),
         "scores written by scripts/evaluate.py",
         view.without_head,
     )

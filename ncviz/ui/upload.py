@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ncviz.data.images import natural_key
+from ncviz.data.natural import natural_key
 from ncviz.data.uploads import LIMITS
 from ncviz.store import Run
 from ncviz.thresholds import Criterion
