@@ -30,21 +30,49 @@ def count_duplicates(train: np.ndarray, features: np.ndarray) -> int:
 
 
 def in_words(found: Iterable[Mapping]) -> str:
-    """What was counted, in a sentence; empty where nothing was.
+    """Return what was counted as sentences; empty where nothing was.
 
     Parameters
     ----------
-    found : set, duplicates, samples of each set
+    found : set, duplicates, samples of each set; and found_by, ``"images"`` if near-duplicate
+        images were counted instead of equal features
     """
-    parts = [
-        f"{each['duplicates']:,} of {each['samples']:,} samples of {each['set']}"
-        for each in found
+    by_images, by_features = [], []
+    for each in found:
+        if each["duplicates"]:
+            images = each.get("found_by") == "images"
+            (by_images if images else by_features).append(
+                f"{each['duplicates']:,} of {each['samples']:,} samples of {each['set']}"
+            )
+    sentences = []
+    if by_images:
+        sentences.append(f"{_listed(by_images)} are near-duplicates of training images.")
+    if by_features:
+        sentences.append(
+            f"{_listed(by_features)} have exactly the features of a cached training sample."
+        )
+    if not sentences:
+        return ""
+    advice = "Results on samples that a network was trained on are too good."
+    return f"Duplicates: {' '.join(sentences)} {advice}"
+
+
+def in_lines(found: Mapping[str, Mapping]) -> list[str]:
+    """Return a line for each set with near-duplicate images, with the keys of the first pairs.
+
+    Parameters
+    ----------
+    found : by set: samples, duplicates, identical, and keys, pairs of the image and its duplicate
+    """
+    return [
+        f"{name}: {each['duplicates']:,} of {each['samples']:,} images are near-duplicates of "
+        f"training images, {each['identical']:,} of them identical; "
+        + ", ".join(f"{key} = {known}" for key, known in each["keys"])
+        + ", ..." * (len(each["keys"]) < each["duplicates"])
+        for name, each in found.items()
         if each["duplicates"]
     ]
-    if not parts:
-        return ""
-    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-    return (
-        f"Duplicates: {listed} have exactly the features of a cached training sample. Results on "
-        "samples that a network was trained on are too good."
-    )
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -11,6 +11,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installation
 
 from ncviz.cli import run_script
+from ncviz.duplicates import in_lines
 from ncviz.extraction import Sizes, extract, measure_transfer
 from ncviz.results.words import left_out_lines
 from ncviz.store import open_run, run_folder
@@ -76,7 +77,7 @@ def main() -> None:
         print(f"Transfer measured on {', '.join(measured)}")
     sets = ", ".join(f"{name} ({group})" for name, group in run.ood_sets.items()) or "none"
     print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}; OOD sets: {sets}")
-    for line in left_out_lines(run):
+    for line in (*left_out_lines(run), *in_lines(run.image_duplicates)):
         print(line)
     print(f"Next: python scripts/evaluate.py {run.name}")
 

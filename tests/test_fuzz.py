@@ -326,6 +326,8 @@ def test_a_description_changed_by_hand_says_in_what(run, original, field):
         "transform": {"size": 8, "mean": [0.4] * 3, "std": [0.5] * 3},
         "ood_sets": {"letters": "far", "noise": "far"},
         "superclasses": ["a", "b", "b"],
+        "class_order": "natural",
+        "left_out": {"noise": {"grey": "cat"}},
     }
     description[field] = kept.get(field, {"a": "b"})
     with content_of(path, json.dumps(description).encode()):

@@ -28,6 +28,16 @@ data set, whether they are new or not.
 | set | other set | matches | classes of the set: classes of the other set | reason |
 |---|---|---|---|---|
 """
+_DUPLICATES = """
+# Near-duplicate images
+
+`extract.py` compares the ID test set and every OOD set with the ID training set, once per set. It
+reports images that are near-duplicates of training images, and records the counts and the keys of
+the first pairs in `run.json`; the Overview, `evaluate.py` and the report show them. A pair is a
+near-duplicate if the difference hashes of its images differ in at most 10 of 64 bits and their
+pixels, as the network sees them, by a root mean square of at most 8 of 255. Copies that were
+shifted, cropped or recoloured are not found. Nothing is left out.
+"""
 _FOLDERS = """
 # Image folders
 
@@ -91,7 +101,7 @@ def catalogue() -> str:
         near, far = (", ".join(each) or "none" for each in (one.near, one.far))
         lines.append(f"| `{one.name}` | `{one.id_name}` | {near} | {far} | {one.description} |")
     lines += [*_OVERLAPS.splitlines(), *_overlaps()]
-    return "\n".join(lines) + "\n" + _FOLDERS.rstrip()
+    return "\n".join(lines) + "\n" + _DUPLICATES + _FOLDERS.rstrip()
 
 
 def _overlaps() -> Iterator[str]:

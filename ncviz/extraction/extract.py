@@ -17,6 +17,7 @@ from ncviz.errors import (
     MissingDataError,
 )
 from ncviz.extraction.dividing import Block
+from ncviz.extraction.image_duplicates import image_duplicates
 from ncviz.extraction.partners import choose_ood_sets, load_ood_set
 from ncviz.extraction.pieces import (
     NetworkScores,
@@ -193,6 +194,7 @@ def _with_ood_sets(
         "left_out": {name: found for name, found in (run.left_out | left_out).items() if found},
     }
     if processes.first:
+        changes["image_duplicates"] = image_duplicates(run, images)
         return write.update_description(run, **changes)
     return replace(run, description={**run.description, **changes})
 

@@ -113,6 +113,17 @@ def _are_notes(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _are_duplicates(value: Any) -> bool:
+    counts = ("samples", "duplicates", "identical")
+    return (
+        isinstance(value, dict)
+        and all(type(value.get(name)) is int and value[name] >= 0 for name in counts)
+        and isinstance(value.get("keys"), list)
+        and all(_are_texts(pair) and len(pair) == 2 for pair in value["keys"])
+        and _is_text(value.get("of"))
+    )
+
+
 def _or_absent(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
@@ -135,6 +146,10 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "left_out": (
         "an object of classes by OOD set",
         _or_absent(lambda v: isinstance(v, dict) and all(map(_are_notes, v.values()))),
+    ),
+    "image_duplicates": (
+        "an object of counts and keys by set",
+        _or_absent(lambda v: isinstance(v, dict) and all(map(_are_duplicates, v.values()))),
     ),
     "without_transfer": ("an object of reasons", _or_absent(_are_notes)),
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),

@@ -174,15 +174,29 @@ class Epoch(EpochFiles):
         return self._result("temperature", columns.TEMPERATURE)
 
     def duplicates(self) -> pd.DataFrame:
-        """Sets that share samples with the cached training samples; without rows mostly.
+        """Sets that share samples with the training samples; without rows mostly.
 
-        Columns: set, by its full name; duplicates; samples.
+        Columns: set, by its full name; duplicates; samples; found_by, ``"images"`` for
+        near-duplicate images, which are the same in every epoch, or ``"features"`` for samples
+        with exactly the features of a cached training sample.
         """
+        rows = [
+            {"set": name, **{each: found[each] for each in ("duplicates", "samples")}}
+            for name, found in self.run.image_duplicates.items()
+            if found["duplicates"]
+        ]
+        tables = [pd.DataFrame(rows).assign(found_by="images")] if rows else []
         try:
             path = self._fresh(layout.DUPLICATES)
         except MissingDataError:  # there are none, or nothing current was evaluated
-            return pd.DataFrame(columns=list(columns.DUPLICATES))
-        return files.read_table(path, columns.DUPLICATES, mend=self._how_to_evaluate(path))
+            path = None
+        if path is not None:
+            mend = self._how_to_evaluate(path)
+            features = files.read_table(path, columns.DUPLICATES, mend=mend)
+            tables.append(features.assign(found_by="features"))
+        if not tables:
+            return pd.DataFrame(columns=[*columns.DUPLICATES, "found_by"])
+        return pd.concat(tables, ignore_index=True)
 
     def transfer(self) -> pd.DataFrame:
         """Transfer errors: layer, set, probe_error, ncm_error, and what they were learned from."""

@@ -102,6 +102,15 @@ class Run:
         return {name: dict(classes) for name, classes in left_out.items()}
 
     @property
+    def image_duplicates(self) -> dict[str, dict[str, Any]]:
+        """By set, how many of its images are near-duplicates of training images.
+
+        Each with samples, duplicates, identical (duplicates with equal pixels), keys (the first
+        pairs: the image and its duplicate) and of (what they were found in).
+        """
+        return dict(self.description.get("image_duplicates") or {})
+
+    @property
     def imported(self) -> bool:
         """Whether its features came from elsewhere: there is no network to look at images with."""
         return bool(self.description.get("imported"))
