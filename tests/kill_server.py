@@ -29,6 +29,7 @@ import torch
 
 from ncviz import data
 from ncviz.caching import Sizes
+from ncviz.data import ood
 from ncviz.errors import StorageError
 from ncviz.evaluation import evaluate, maps
 from ncviz.extraction import extract
@@ -83,7 +84,7 @@ def prepare() -> None:
         keys = tuple(images.keys[row] for row in rows)
         return replace(images, labels=images.labels[rows], keys=keys)
 
-    data.load = load_few
+    data.load = ood.load = load_few
 
 
 def _chain(epochs, *, previous=None, **options):

@@ -535,6 +535,7 @@ def test_cifar100_trains_and_extracts(tmp_path, monkeypatch):
         return replace(images, labels=images.labels[rows], keys=keys)
 
     monkeypatch.setattr(data, "load", load_some)
+    monkeypatch.setattr("ncviz.data.ood.load", load_some)
     settings = replace(
         recipe("cifar100-small"), epochs=1, save="1", model=ModelSpec(width=4), batch_size=50
     )
