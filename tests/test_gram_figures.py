@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ncviz import collapse, figures
 from ncviz.figures import Order, PairCosines, TakenFor
 from ncviz.figures.gram import MARK_COLOUR
-from ncviz.figures.names import categories, distinct
+from ncviz.figures.names import MAX_TICK_LENGTH, categories, distinct, shortened
 
 SHOWN = figures.Shown("digits", 8, "encoder")
 MEGABYTE = 1_000_000
@@ -88,7 +88,7 @@ def test_names_that_are_numbers_are_no_positions():
 def test_long_names_of_superclasses_leave_room_for_the_heatmaps():
     groups = ("fish",) * 20 + ("large man-made outdoor things",) * 20
     figure = heatmaps(40, Order(np.arange(40), groups))
-    assert list(figure.layout.yaxis.ticktext) == ["fish", "large man-made outd…"]
+    assert list(figure.layout.yaxis.ticktext) == ["fish", "large man-…or things"]
     assert list(figure.layout.yaxis.tickvals) == [9.5, 29.5]
 
 
@@ -198,3 +198,21 @@ def test_arrays_of_a_pair_travel_as_bytes_and_looks_differ_by_more_than_colour(f
         if trace.fill is None
     }
     assert len({look[1:] for look in looks}) == len(looks)
+
+
+def test_long_class_names_are_shortened_on_axes_and_whole_on_hover():
+    names = ("x" * 120, "bee", "x" * 119 + "y")
+    figure = heatmaps(3, names=names)
+    ticks = figure.layout.xaxis.ticktext
+    assert list(ticks) == list(figure.layout.yaxis.ticktext)
+    assert max(map(len, ticks)) == MAX_TICK_LENGTH
+    assert ticks[0] != ticks[2]
+    assert list(figure.data[0].x) == list(names)  # what hovering shows
+    lengths = figures.class_lengths(np.ones(3), names, order=np.arange(3), shown=SHOWN)
+    assert max(map(len, lengths.layout.xaxis.ticktext)) == MAX_TICK_LENGTH
+    assert list(lengths.data[0].text) == list(names)
+
+
+def test_short_class_names_stay_whole():
+    assert shortened("x" * MAX_TICK_LENGTH) == "x" * MAX_TICK_LENGTH
+    assert shortened("a very long class name (2)") == "a very lon…name (2)"

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.names import shortened
 
 COSINE_BIN = 0.02
 # Equal bins on a fixed range: the axis must not move while the reader steps through epochs.
@@ -100,7 +101,7 @@ def class_lengths(
             "title": {"text": "Class" if named else "Class (hover for its name)"},
             "tickmode": "array",
             "tickvals": list(range(len(labels))) if named else [],
-            "ticktext": labels if named else [],
+            "ticktext": [theme.text(shortened(names[at])) for at in order] if named else [],
             "showgrid": False,
         },
         yaxis={"title": {"text": "Length / average length"}, "rangemode": "tozero"},

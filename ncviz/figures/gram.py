@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
-from ncviz.figures.names import categories, distinct
+from ncviz.figures.names import categories, distinct, shortened
 
 MOST_CELLS = 200
 """Cells along a side; more classes are drawn as blocks of neighbours, or the page grows heavy."""
@@ -21,7 +21,6 @@ _SIDE = 290
 # An outline around a cell of three pixels would hide it: this share of the side at least.
 _OUTLINE = 0.028
 _MARK = 0.028
-_LONGEST = 20
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,10 @@ def gram_heatmaps(
     marked : classes whose rows have a mark at their right end
     headings : of the three heatmaps
     """
-    labels = _labels(distinct(names), order)
+    labels = categories(_labels(distinct(names), order))
+    ticks = [
+        theme.text(name) for name in _labels([shortened(each) for each in distinct(names)], order)
+    ]
     told = labels
     if superclasses is not None and order.per_cell == 1:
         told = [
@@ -121,12 +123,12 @@ def gram_heatmaps(
         shared = {"type": "category", "showgrid": False}
         axes |= grid.axes(
             at,
-            {**shared, "domain": domain, **_ticks(labels, order, slanted=True)},
+            {**shared, "domain": domain, **_ticks(ticks, order, slanted=True)},
             {
                 **shared,
                 "autorange": "reversed",
                 "showticklabels": at == 0,
-                **_ticks(labels, order),
+                **_ticks(ticks, order),
             },
         )
     layout = theme.layout(
@@ -154,7 +156,7 @@ def _labels(names: Sequence[str], order: Order) -> list[str]:
         classes = order.classes(cell)
         ends = [names[classes[0]], names[classes[-1]]] if len(classes) > 1 else [names[classes[0]]]
         found.append(" … ".join(ends))
-    return categories(found)
+    return found
 
 
 def _ticks(labels: list[str], order: Order, *, slanted: bool = False) -> dict:
@@ -166,16 +168,11 @@ def _ticks(labels: list[str], order: Order, *, slanted: bool = False) -> dict:
         at = [
             order.position((start + end - 1) / 2) for start, end in zip(starts, ends, strict=True)
         ]
-        shown = [theme.text(_shortened(order.groups[start])) for start in starts]
+        shown = [theme.text(shortened(order.groups[start])) for start in starts]
     else:
         at, shown = [], []
     angle = {"tickangle": -45} if slanted and any(len(label) > 2 for label in shown) else {}
     return {"tickmode": "array", "tickvals": at, "ticktext": shown, "ticks": "", **angle}
-
-
-def _shortened(name: str) -> str:
-    """Long names leave no room for the heatmaps beside them; pointing at a cell tells all of it."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip()}…"
 
 
 def _group_starts(groups: Sequence[str]) -> list[int]:

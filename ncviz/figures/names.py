@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from ncviz.figures import theme
 
+MAX_TICK_LENGTH = 20
+"""Letters of a name on an axis, in a legend or beside a point; hovering shows the whole name."""
 _NUMBER = re.compile(r"[-+.\d]+")
 _INVISIBLE = "\u200b"
 
@@ -21,6 +23,22 @@ def distinct(names: Sequence[str]) -> list[str]:
             words = f"{name} ({number})"
         used[words] = None
     return list(used)
+
+
+def shortened(name: str, longest: int = MAX_TICK_LENGTH) -> str:
+    """Return a name without its middle where it has more than `longest` letters.
+
+    Long names on an axis leave no room for the chart.
+
+    Examples
+    --------
+    >>> shortened("bee"), shortened("a very long class name (2)")
+    ('bee', 'a very lon…name (2)')
+    """
+    if len(name) <= longest:
+        return name
+    end = (longest - 1) // 2
+    return f"{name[: longest - 1 - end].rstrip()}…{name[-end:].lstrip()}"
 
 
 def categories(names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.names import shortened
 
 _HEIGHT = 400
 _CONTEXT = theme.Style(theme.GREY, "dot", "circle")
@@ -115,7 +116,7 @@ def _cosine_lines(
     pair = go.Scatter(
         x=theme.float32(panel.epochs),
         y=theme.float32(panel.values),
-        name=" and ".join(map(theme.text, names)),
+        name=" and ".join(theme.text(shortened(name)) for name in names),
         legendgroup="pair",
         mode="lines+markers",
         line=theme.ID_STYLE.line(),
@@ -162,7 +163,7 @@ def pair_confusion(
     classes : C; of two there is no other one to be taken for
     epoch : the one that is marked
     """
-    outcomes = [theme.text(panel.name) for panel in panels]
+    outcomes = [theme.text(shortened(panel.name)) for panel in panels]
     outcomes += ["another class"] if classes > 2 else []
     traces, shapes, axes = [], [], {}
     for at, domain in enumerate(_across(len(panels))):
@@ -182,7 +183,7 @@ def pair_confusion(
         above=20,
         shapes=shapes,
         annotations=[
-            grid.heading(f"samples of {theme.text(panel.name)}", at)
+            grid.heading(f"samples of {theme.text(shortened(panel.name))}", at)
             for at, panel in enumerate(panels)
         ],
         **axes,

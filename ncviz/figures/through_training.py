@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
 from ncviz.figures.maps import SCORE_COLOURS
+from ncviz.figures.names import shortened
 
 _EPOCH = {"title": {"text": "Epoch"}}
 _CUT = {"dash": "dash", "width": 1.2, "color": theme.GREY}
@@ -122,7 +123,7 @@ def class_paths(path: ClassPath, *, shown: theme.Shown) -> go.Figure:
     traces = []
     # What belongs to the true class lies underneath, broad: often the other line is the same.
     if path.true_probability is not None:
-        name = f"true class: {path.true_class}"
+        name = f"true class: {shortened(path.true_class)}"
         values = path.true_probability
         traces.append(_broad(_line(name, path.epochs, values, theme.TEST_STYLE, _PROBABILITY)))
     if len(path.predicted):
@@ -169,7 +170,10 @@ def _predictions(path: ClassPath) -> go.Scatter:
     shares = [f"{theme.text(name)}, {share:.1%}" for name, share in pairs]
     trace.update(
         mode="lines+markers+text",
-        text=[theme.text(name) if first else "" for name, first in zip(names, new, strict=True)],
+        text=[
+            theme.text(shortened(name)) if first else ""
+            for name, first in zip(names, new, strict=True)
+        ],
         textposition="top center",
         customdata=shares,
         cliponaxis=False,

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
 from ncviz.figures.chosen import line_at
+from ncviz.figures.names import shortened
 
 WORDS = {True: "known", False: "unknown"}
 STYLES = {
@@ -118,13 +119,14 @@ def verdict_over_epochs(
         xaxis="x2",
         yaxis="y2",
         mode="lines+markers+text",
-        text=predicted,
+        text=[theme.text(shortened(moment.predicted)) for moment in moments],
+        customdata=predicted,
         textposition="top center",
         cliponaxis=False,
         showlegend=False,
         line=theme.TEST_STYLE.line(),
         marker={"symbol": theme.TEST_STYLE.symbol, "size": 9},
-        hovertemplate="epoch %{x}: %{text}, %{y:.1%}",
+        hovertemplate="epoch %{x}: %{customdata}, %{y:.1%}",
     )
     line = go.Scatter(
         x=epochs,
