@@ -221,7 +221,7 @@ _DETECTION = (
     ),
     Term(
         "Verdict",
-        "What a detector says about one image: known or unknown, at the chosen operating point.",
+        "What a detector says about one image: known or unknown, at the chosen threshold.",
     ),
     Term(
         "p-value",
