@@ -32,6 +32,7 @@ from ncviz.detectors._banked import Largest
 from ncviz.errors import InvalidOptionError, MissingPackageError
 
 NAMES = ("knn", "nnguide", "relation")
+WHOLE_BANK = {"nnguide": {"share": 1.0}}
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -69,7 +70,8 @@ def test_nnguide_matches_pytorch_ood(case, k):
     peer.fit_features(tensor(case.train.features), torch.tensor(case.train.labels))
     for samples in (case.ids, case.oods):
         expected = -peer.predict_features(tensor(samples.features)).numpy()
-        np.testing.assert_allclose(case.fit("nnguide", k=k).score(samples), expected, rtol=1e-4)
+        found = case.fit("nnguide", k=k, share=1.0).score(samples)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("k", [1, 7, 300])
@@ -127,7 +129,7 @@ def test_a_float32_bank_of_a_collapsed_network_is_searched_right(name):
     features = features.astype(np.float32)
     queries = (features[::100] + 1e-5 * rng.normal(size=(15, D))).astype(np.float32)
     bank, unit = normalize(features.astype(np.float64)), normalize(queries.astype(np.float64))
-    found = fit(name, features, k=20).score(samples_of(queries))
+    found = fit(name, features, k=20, **WHOLE_BANK.get(name, {})).score(samples_of(queries))
     if name == "knn":
         distances = np.linalg.norm(unit[:, None] - bank, axis=2)
         expected = -np.sort(distances, axis=1)[:, 19]
@@ -201,8 +203,50 @@ def test_nnguide_of_all_samples_is_a_product_of_means(case):
     energies = logsumexp(case.train.logits, axis=1)
     guide = (normalize(case.train.features) * energies[:, None]).mean(axis=0)
     expected = logsumexp(case.oods.logits, axis=1) * (normalize(case.oods.features) @ guide)
-    found = case.fit("nnguide", k=len(case.train)).score(case.oods)
+    found = case.fit("nnguide", k=len(case.train), share=1.0).score(case.oods)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kept", "whole", "bank", "k"),
+    [
+        (400, 400, 400, 80),  # fewer than 500 are all in the bank, k stays a fifth
+        (1200, 1200, 500, 100),
+        (50_000, 50_000, 500, 100),  # CIFAR, as published
+        (1000, 50_000, 500, 100),  # a thinned run has enough of them
+        (250, 50_000, 250, 50),  # and here half
+        (5, 50_000, 5, 1),
+        (60_000, 120_000, 1200, 100),
+    ],
+)
+def test_nnguide_uses_the_published_bank_and_k_or_the_same_share(kept, whole, bank, k):
+    features = np.random.default_rng(0).normal(size=(kept, 3))
+    head = Head(np.eye(3)[:2], np.zeros(2))
+    train = FeatureSet(features, head.logits(features))
+    statistics = ClassStatistics.of(np.zeros((2, 3)), np.arange(2), 2)
+    statistics = replace(statistics, counts=np.full(2, whole // 2))
+    detector = detectors.create("nnguide").fit(train, head, statistics)
+    assert (len(detector.bank_), detector.neighbours_) == (bank, k)
+    assert detector.samples_used(train, statistics) == bank
+    assert detector.used_parameters() == {"k": k, "share": 0.01}
+    again = detectors.create("nnguide").fit(train, head, statistics)
+    np.testing.assert_array_equal(again.bank_, detector.bank_)
+    rows = {tuple(row) for row in features}
+    assert len({tuple(row) for row in detector.bank_} & rows) == bank
+
+
+@pytest.mark.parametrize(
+    ("kept", "whole", "k"), [(50_000, 50_000, 50), (1000, 50_000, 1), (5000, 50_000, 5)]
+)
+def test_knn_uses_the_published_k_or_the_same_share(kept, whole, k):
+    features = np.random.default_rng(0).normal(size=(kept, 3))
+    head = Head(np.eye(3)[:2], np.zeros(2))
+    statistics = ClassStatistics.of(np.zeros((2, 3)), np.arange(2), 2)
+    statistics = replace(statistics, counts=np.full(2, whole // 2))
+    train = FeatureSet(features, head.logits(features))
+    detector = detectors.create("knn").fit(train, head, statistics)
+    assert detector.used_parameters() == {"k": k}
+    assert detector.samples_used(train, statistics) == kept
 
 
 def test_more_neighbours_are_farther_away(case):
@@ -282,7 +326,7 @@ def test_a_part_of_the_training_set_takes_the_same_share_of_neighbours():
 
 
 def test_detectors_that_share_their_training_samples_score_as_alone(case):
-    fitted = {name: case.fit(name) for name in ("msp", *NAMES)}
+    fitted = {name: case.fit(name, **WHOLE_BANK.get(name, {})) for name in ("msp", *NAMES)}
     passes = []
     for name in NAMES:
         own = fitted[name]._cosines
@@ -291,7 +335,8 @@ def test_detectors_that_share_their_training_samples_score_as_alone(case):
     assert list(found) == list(fitted)
     assert len(passes) == 1
     for name, scores in found.items():
-        np.testing.assert_array_equal(scores, case.fit(name).score(case.oods))
+        alone = case.fit(name, **WHOLE_BANK.get(name, {}))
+        np.testing.assert_array_equal(scores, alone.score(case.oods))
 
 
 def test_detectors_of_other_training_samples_do_not_share_a_pass(case):
@@ -316,17 +361,20 @@ def large():
 
 @pytest.mark.parametrize("name", ["knn", "nnguide"])
 def test_an_index_whose_cells_are_all_looked_at_gives_the_exact_scores(large, name):
-    exact = large.fit(name, k=20).score(large.oods)
-    detector = large.fit(name, k=20, probes=10_000)
+    exact = large.fit(name, k=20, **WHOLE_BANK.get(name, {})).score(large.oods)
+    detector = large.fit(name, k=20, **WHOLE_BANK.get(name, {}), probes=10_000)
     np.testing.assert_allclose(detector.score(large.oods), exact, rtol=1e-3)
     assert np.mean(np.isclose(detector.score(large.oods), exact, rtol=1e-9)) > 0.9
 
 
 @pytest.mark.parametrize("name", ["knn", "nnguide"])
 def test_more_probes_miss_fewer_neighbours(large, name):
-    exact = large.fit(name, k=20).score(large.oods)
+    exact = large.fit(name, k=20, **WHOLE_BANK.get(name, {})).score(large.oods)
     missed = [
-        np.abs(large.fit(name, k=20, probes=probes).score(large.oods) - exact).mean()
+        np.abs(
+            large.fit(name, k=20, **WHOLE_BANK.get(name, {}), probes=probes).score(large.oods)
+            - exact
+        ).mean()
         for probes in (1, 4, 100)
     ]
     assert missed[0] > missed[1] > missed[2]
@@ -336,8 +384,10 @@ def test_more_probes_miss_fewer_neighbours(large, name):
 @pytest.mark.parametrize("name", ["knn", "nnguide"])
 def test_where_cells_hold_too_few_all_are_compared(large, name):
     many = len(large.train) - 10
-    exact = large.fit(name, k=many).score(large.oods)
-    np.testing.assert_array_equal(large.fit(name, k=many, probes=1).score(large.oods), exact)
+    whole = WHOLE_BANK.get(name, {})
+    exact = large.fit(name, k=many, **whole).score(large.oods)
+    found = large.fit(name, k=many, probes=1, **whole).score(large.oods)
+    np.testing.assert_array_equal(found, exact)
 
 
 def test_an_index_is_made_again_from_the_state(large):

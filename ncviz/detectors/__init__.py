@@ -15,6 +15,7 @@ import numpy as np
 from ncviz.arrays import FeatureSet
 from ncviz.definitions import CODE
 from ncviz.detectors._banked import Banked, score_together
+from ncviz.detectors._resolution import MAX_NOISE, constant, rounding_noise
 from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
 from ncviz.xp import Array
 
@@ -22,7 +23,19 @@ for _module in pkgutil.iter_modules(__path__):
     if not _module.name.startswith("_"):
         import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Detector", "DetectorInfo", "create", "info", "marks", "names", "restore", "score_all"]
+__all__ = [
+    "MAX_NOISE",
+    "Detector",
+    "DetectorInfo",
+    "constant",
+    "create",
+    "info",
+    "marks",
+    "names",
+    "restore",
+    "rounding_noise",
+    "score_all",
+]
 
 
 def names() -> tuple[str, ...]:

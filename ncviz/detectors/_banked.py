@@ -46,6 +46,10 @@ class Banked(Detector):
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         self.bank_ = train.features
 
+    def samples_used(self, train: FeatureSet, statistics: ClassStatistics | None) -> int:
+        """Return the number of training samples in the bank."""
+        return len(self.bank_)
+
     def score(self, samples: FeatureSet) -> Array:
         """(N,) float64 scores of N samples, higher = more in-distribution."""
         if self.probes is None:

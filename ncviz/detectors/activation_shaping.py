@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import ClassVar
 
 from ncviz import xp
 from ncviz.arrays import FeatureSet
@@ -24,6 +25,7 @@ class _Pruned(HeadEnergy):
     """
 
     needs = ("features", "head")
+    sensitivity: ClassVar = {"percentile": (65, 80, 90, 95)}
 
     def __init__(self, *, percentile: float = 90):
         self.percentile = require_percentile(percentile)
@@ -139,6 +141,8 @@ class Scale(_Pruned):
         "their sum spread over more dimensions than OOD samples; collapse can turn that round."
     )
 
+    sensitivity: ClassVar = {"percentile": (65, 75, 85, 95)}
+
     def __init__(self, *, percentile: float = 85):
         super().__init__(percentile=percentile)
 
@@ -173,6 +177,8 @@ class LTS(Detector):
         "Made for activations after a ReLU, which are not negative. Rests on ID samples having "
         "their sum spread over more dimensions than OOD samples; collapse can turn that round."
     )
+
+    sensitivity: ClassVar = {"share": (0.01, 0.05, 0.15, 0.35)}
 
     def __init__(self, *, share: float = 0.05):
         if not (isinstance(share, Real) and 0 < share < 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from numbers import Real
+from typing import ClassVar
 
 from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
@@ -66,6 +67,7 @@ class ReAct(HeadEnergy):
         "of a large scale are cut most."
     )
 
+    sensitivity: ClassVar = {"percentile": (85, 90, 95, 99)}
     threshold_: float
 
     def __init__(self, *, percentile: float = 90):
@@ -109,6 +111,10 @@ class VRA(HeadEnergy):
         "are 0 after a ReLU."
     )
 
+    sensitivity: ClassVar = {
+        "lower_percentile": (1, 10, 30),
+        "upper_percentile": (85, 90, 95, 99),
+    }
     lower_: float
     upper_: float
 
@@ -161,6 +167,7 @@ class DICE(HeadEnergy):
         "class may keep no weight at all."
     )
 
+    sensitivity: ClassVar = {"percentile": (70, 80, 90, 95)}
     mean_: Array
     threshold_: float
 

@@ -125,6 +125,11 @@ class Detector:
     added: ClassVar[Mapping[str, Any]] = {}
     """Parameters that came after results were shared, each with the value that stands for what was
     done before: at that, one leaves no mark in results."""
+    resolved: ClassVar[Mapping[str, str]] = {}
+    """The learned attribute that holds the value used, of each parameter chosen from the data."""
+    sensitivity: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """Other values of a parameter, by parameter: their results show how far a rank depends on it.
+    Those of a parameter in `resolved` are factors of the value used."""
     version: ClassVar[int] = 1
     """Counted up when the same parameters come to other scores: older ones are stale then."""
 
@@ -217,6 +222,62 @@ class Detector:
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as given or by default."""
         return {name: getattr(self, name) for name in self.defaults()}
+
+    def used_parameters(self) -> dict[str, Any]:
+        """Return the parameters of a fitted detector with the values that were used.
+
+        Those that stay None, which means not used, are left out.
+        """
+        self._require_fitted()
+        values = self.parameters()
+        values |= {name: getattr(self, attribute) for name, attribute in self.resolved.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def samples_used(self, train: FeatureSet, statistics: ClassStatistics | None) -> int:
+        """Return how many samples the detector learns from when fitted to these.
+
+        The samples themselves count where it needs any. A detector that needs class statistics
+        alone learns from all samples in these. A detector of neither learns from none.
+        """
+        if self.info().learns_from_samples:
+            return len(train) if self._needs_samples(statistics) else 0
+        if "statistics" not in self.needs:
+            return 0
+        return len(train) if statistics is None else statistics.samples
+
+    def variants(
+        self, train: FeatureSet, head: Head, statistics: ClassStatistics | None = None
+    ) -> Iterator[tuple[str, Detector]]:
+        """Yield a parameter and the detector fitted with another value of it, for `sensitivity`.
+
+        Takes what `fit` took. Values that come to the same as the value used, or as each other,
+        are yielded once or not at all.
+        """
+        used = self.used_parameters()
+        for parameter, values in self.sensitivity.items():
+            seen = {used[parameter]}
+            for value in values:
+                if parameter in self.resolved:
+                    value = max(1, round(value * used[parameter]))
+                if value in seen:
+                    continue
+                variant = self._with(parameter, value, train, head, statistics)
+                found = variant.used_parameters()[parameter]
+                if found not in seen:
+                    seen |= {value, found}
+                    yield parameter, variant
+
+    def _with(
+        self,
+        parameter: str,
+        value: Any,
+        train: FeatureSet,
+        head: Head,
+        statistics: ClassStatistics | None,
+    ) -> Detector:
+        """Return this fitted detector with another value of a parameter."""
+        changed = self.parameters() | {parameter: value}
+        return type(self)(**changed).fit(train, head, statistics)
 
     @classmethod
     def restore(cls, state: Mapping[str, np.ndarray]) -> Self:

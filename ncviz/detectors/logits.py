@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ncviz import xp
@@ -103,6 +105,7 @@ class TemperatureScaling(Detector):
         "out too low if fitted to samples that the network was trained on."
     )
 
+    resolved: ClassVar = {"temperature": "temperature_"}
     temperature_: float
 
     def __init__(self, *, temperature: float | None = None):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property
+from numbers import Real
 from typing import Any, ClassVar
+
+import numpy as np
 
 from ncviz import xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
@@ -17,10 +20,13 @@ from ncviz.detectors.base import (
     require_not_negative,
     require_positive,
 )
+from ncviz.errors import InvalidOptionError
 from ncviz.linalg import unit_vectors
 from ncviz.xp import Array
 
 _PUBLISHED_K = 50
+# NNGuide in OpenOOD: k of 1% of CIFAR's 50,000 training samples.
+_GUIDE_K, _GUIDE_BANK = 100, 500
 # Training samples proposed beyond the k nearest, so that the k-th is one of them.
 _SPARE = 8
 # Doubt in what an index says: every sample that it proposes is compared anew.
@@ -191,9 +197,10 @@ class KNN(Banked):
 
     Parameters
     ----------
-    k : by default 50 for a whole training set, as the paper has it for CIFAR-10 and OpenOOD
-        everywhere, and of a part of it the same share, at least 1: for ImageNet the paper takes
-        1000 of all and 10 of a hundredth. Always cut to the number of training samples.
+    k : by default 50 for a whole training set, as in the paper for CIFAR-10 and in OpenOOD
+        everywhere. For a part of the training set, the same share of the bank: round(50 n / N) of
+        n kept among N, at least 1. (For ImageNet the paper uses 1000 of all and 10 of a
+        hundredth.) Never more than the number of training samples.
     probes : None compares with every training sample; a number looks at so many cells of an index
         instead, of about 4 sqrt(N), for training sets where all would take too long. It takes
         faiss, and some neighbours are missed: the more probes, the fewer.
@@ -219,11 +226,16 @@ class KNN(Banked):
     )
 
     added: ClassVar = {"probes": None}
+    resolved: ClassVar = {"k": "neighbours_"}
+    sensitivity: ClassVar = {"k": (0.02, 0.2, 4)}  # of 50: 1, 10, 200
     neighbours_: int
 
     def __init__(self, *, k: int | None = None, probes: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
         self.probes = require_count(probes, "The number of probes")
+
+    def _with(self, parameter: str, value: int, *fitted_to: Any) -> KNN:
+        return _of_other_k(self, value)
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
@@ -248,19 +260,22 @@ class NNGuide(Banked):
     """Energy guided by the nearest training features (Park et al., ICCV 2023).
 
     The energy of a sample times the mean of its k largest cosines with training features, each
-    multiplied by the training sample's energy. The search is exact, as in KNN, and takes all
-    training samples.
+    multiplied by the training sample's energy. The search in the bank is exact, as in KNN.
 
     Parameters
     ----------
-    k : as in OpenOOD, which keeps 1 % of the training samples; pytorch-ood takes 10 of all. Always
-        cut to the number of training samples.
+    k : by default 100 of a bank of the published size, as in OpenOOD, and the same share of a
+        smaller bank: round(100 n / m) of n where m were wanted, at least 1. (pytorch-ood uses 10
+        of all training samples.) Never more than the bank has.
+    share : share of the whole training set to keep as the bank, drawn at random with a fixed seed;
+        1% as in the paper and in OpenOOD. At least 500, which is 1% of CIFAR, as far as there are
+        as many. Where fewer training samples are given than that, all of them.
     probes : as in KNN
 
     Attributes
     ----------
-    bank_ : (N, D) the training features as given
-    energies_ : (N,) of the training samples
+    bank_ : (n, D) features of the training samples in the bank, as given
+    energies_ : (n,) of these samples
     neighbours_ : k as used
     """
 
@@ -274,21 +289,39 @@ class NNGuide(Banked):
     needs = ("features", "logits", "training features", "training logits")
     caveat = (
         "A product of two factors: where both are negative, as with logits far below 0, it ranks "
-        "the wrong way. Depends on k relative to the number of training samples."
+        "the wrong way. Depends on k relative to the size of the bank, which is a random part of "
+        "the training set."
     )
 
     added: ClassVar = {"probes": None}
+    resolved: ClassVar = {"k": "neighbours_"}
+    sensitivity: ClassVar = {"k": (0.1, 0.5, 2)}  # of 100: 10, 50, 200
+    version = 2
     energies_: Array
     neighbours_: int
 
-    def __init__(self, *, k: int = 100, probes: int | None = None):
+    def __init__(self, *, k: int | None = None, share: float = 0.01, probes: int | None = None):
         self.k = require_count(k, "The number k of neighbours")
+        if not (isinstance(share, Real) and 0 < share <= 1):
+            raise InvalidOptionError(
+                f"NNGuide's share of the training set must be above 0 and at most 1; got {share}."
+            )
+        self.share = share
         self.probes = require_count(probes, "The number of probes")
 
+    def _with(self, parameter: str, value: int, *fitted_to: Any) -> NNGuide:
+        return _of_other_k(self, value)
+
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        whole = max(len(train), 0 if statistics is None else statistics.samples)
+        wanted = max(round(self.share * whole), _GUIDE_BANK)
+        if wanted < len(train):
+            chosen = np.random.default_rng(0).choice(len(train), wanted, replace=False)
+            train = train[xp.like(np.sort(chosen), train.features)]
         super()._fit(train, head, statistics)
         self.energies_ = xp.namespace(train.logits).concat(list(over_blocks(_energy, train)))
-        self.neighbours_ = min(self.k, len(train))
+        scaled = max(1, round(_GUIDE_K * min(1, len(train) / wanted)))
+        self.neighbours_ = min(self.k or scaled, len(train))
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Guide:
         return _Guide(self, unit, dtype, _energy(samples))
@@ -341,6 +374,13 @@ class Relation(Banked):
 
     def _listen(self, samples: FeatureSet, unit: Array, dtype: Any) -> _Relations:
         return _Relations(self, samples, dtype)
+
+
+def _of_other_k(detector: Banked, k: int) -> Any:
+    """Return a fitted detector with another number of neighbours in the same bank."""
+    changed = copy.copy(detector)
+    changed.k, changed.neighbours_ = k, min(k, len(detector.bank_))
+    return changed
 
 
 def _energy(samples: FeatureSet) -> Array:

@@ -5,6 +5,10 @@ Residual and ViM look beyond these directions, NECO along them, pNML at how far 
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from typing import ClassVar
+
 import numpy as np
 
 from ncviz import xp
@@ -55,6 +59,8 @@ class Residual(Detector):
         "that differs within the principal space, and larger for long features than for short ones."
     )
 
+    resolved: ClassVar = {"dim": "principal_dim_"}
+    sensitivity: ClassVar = {"dim": (0.5, 1.5)}
     principal_dim_: int
     origin_: Array
     residual_axes_: Array
@@ -63,15 +69,52 @@ class Residual(Detector):
         self.dim = require_count(dim, f"The dimension of {self.label}'s principal space")
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
+        self._split(self._decompose(train, head, statistics), head)
+
+    def _decompose(
+        self, train: FeatureSet, head: Head, statistics: ClassStatistics | None
+    ) -> tuple[Array, Array]:
+        """Set the origin and return variances about it, ascending, and their directions."""
         self.origin_ = -_pseudo_inverse(head.weight) @ xp.float64(head.bias)
         mean, covariance = moments(train, statistics)
-        library, shift = xp.namespace(mean), mean - self.origin_
-        # In ascending order.
-        values, axes = library.linalg.eigh(covariance + shift[:, None] * shift)
+        shift = mean - self.origin_
+        return tuple(xp.namespace(mean).linalg.eigh(covariance + shift[:, None] * shift))
+
+    def _split(self, spectrum: tuple[Array, Array], head: Head) -> None:
+        """Set the dimension of the principal space and the directions beyond it."""
+        values, axes = spectrum
         # Which directions without any training feature come first is chance: all are beyond.
-        rank = int(library.count_nonzero(values > _NULL_DIRECTION * values[-1]))
+        rank = int(xp.namespace(values).count_nonzero(values > _NULL_DIRECTION * values[-1]))
         self.principal_dim_ = min(self.dim or _authors_dim(head.dim), head.dim - 1, rank)
         self.residual_axes_ = axes[:, : head.dim - self.principal_dim_]
+
+    def variants(
+        self, train: FeatureSet, head: Head, statistics: ClassStatistics | None = None
+    ) -> Iterator[tuple[str, Detector]]:
+        """Yield variants as every detector does, from a single decomposition."""
+        self._spectrum = self._decompose(train, head, statistics)
+        try:
+            yield from super().variants(train, head, statistics)
+        finally:
+            del self._spectrum
+
+    def _with(
+        self,
+        parameter: str,
+        value: int,
+        train: FeatureSet,
+        head: Head,
+        statistics: ClassStatistics | None,
+    ) -> Detector:
+        changed = copy.copy(self)
+        changed.dim = value
+        changed._split(vars(changed).pop("_spectrum"), head)
+        changed._match(train)
+        changed._settle()
+        return changed
+
+    def _match(self, train: FeatureSet) -> None:
+        """Set what else follows from the training samples once the space is split."""
 
     def _residual(self, samples: FeatureSet) -> Array:
         shifted = xp.float64(samples.features) - self.origin_
@@ -118,6 +161,9 @@ class ViM(Residual):
 
     def _fit(self, train: FeatureSet, head: Head, statistics: ClassStatistics | None) -> None:
         super()._fit(train, head, statistics)
+        self._match(train)
+
+    def _match(self, train: FeatureSet) -> None:
         residual = length = 0.0
         for part, whole in over_blocks(self._sums, train):
             residual, length = residual + part, length + whole
@@ -189,6 +235,8 @@ class NECO(Detector):
         "the length of a feature: a sample at the training mean scores 0."
     )
 
+    resolved: ClassVar = {"dim": "principal_dim_"}
+    sensitivity: ClassVar = {"dim": (0.5, 2)}
     principal_dim_: int
     mean_: Array
     scale_: Array
@@ -215,9 +263,38 @@ class NECO(Detector):
         self.scale_ = library.where(constant, ones, deviation) if self.scale else ones
         correlation = covariance / (self.scale_[:, None] * self.scale_)
         _, axes = positive_eigh(correlation, tolerance=_NULL_DIRECTION)
-        dim = min(self.dim or head.classes - 1, head.dim - 1)
-        self.axes_ = axes[:, : max(dim, 1)]
+        self._keep(axes, self.dim or head.classes - 1)
+
+    def _keep(self, axes: Array, dim: int) -> None:
+        """Set the first principal directions, at most all but one."""
+        self.axes_ = axes[:, : max(min(dim, len(axes) - 1), 1)]
         self.principal_dim_ = self.axes_.shape[1]
+
+    def variants(
+        self, train: FeatureSet, head: Head, statistics: ClassStatistics | None = None
+    ) -> Iterator[tuple[str, Detector]]:
+        """Yield variants as every detector does, from a single decomposition."""
+        factor = max(1, *self.sensitivity["dim"])
+        largest = round(factor * self.principal_dim_)
+        self._widest = super()._with("dim", largest, train, head, statistics)
+        try:
+            yield from super().variants(train, head, statistics)
+        finally:
+            del self._widest
+
+    def _with(
+        self,
+        parameter: str,
+        value: int,
+        train: FeatureSet,
+        head: Head,
+        statistics: ClassStatistics | None,
+    ) -> Detector:
+        changed = copy.copy(self._widest)
+        changed.dim = value
+        changed._keep(changed.axes_, value)
+        changed._settle()
+        return changed
 
     def _score(self, samples: FeatureSet) -> Array:
         standard = (xp.float64(samples.features) - self.mean_) / self.scale_

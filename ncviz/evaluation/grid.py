@@ -16,6 +16,7 @@ from ncviz import detectors
 from ncviz.detectors import Detector
 from ncviz.errors import MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
+from ncviz.evaluation.detector_tables import fitted_table, sensitivity_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
 from ncviz.evaluation.tables import collapse_table, detection_tables, duplicates_table
@@ -137,17 +138,29 @@ def _evaluate_layer(
     layer = Layer.read(epoch, name)
     moved = layer if device is None else layer.like(_example(device))
     found = score_layer(moved, chosen)
-    scores, tables = found.scores, {}
+    scores, fits, tables = found.scores, found.fits, {}
     if name == epoch.layers[-1]:
-        scores |= network_scores(epoch, layer, chosen)
+        by_network, fits_by_network = network_scores(epoch, layer, chosen)
+        scores |= by_network
+        fits |= fits_by_network
         tables["calibration"], tables["reliability"] = calibration_tables(layer.test)
         tables["temperature"] = temperature_table(layer, chosen)
         names = {each: epoch.full_name(each) for each in layer.sets}
         tables["duplicates"] = duplicates_table(layer, names)
     tables["collapse"], undefined = collapse_table(moved)
     tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
+    tables["fitted"] = fitted_table(name, fits)
+    tables["sensitivity"] = sensitivity_table(
+        name, scores, fits, found.variants, epoch.run.ood_sets
+    )
     fitted = found.detectors if epoch.has_weights else {}
-    return _Part(name, tables, scores, fitted, (*found.left_out, *undefined))
+    left_out = [layer.without_features] if layer.without_features else []
+    left_out += [
+        f"{detector} is left out at layer {name}: {fit.left_out}"
+        for detector, fit in fits.items()
+        if fit.left_out
+    ]
+    return _Part(name, tables, scores, fitted, (*left_out, *undefined))
 
 
 def _write(

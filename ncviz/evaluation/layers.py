@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ncviz import detectors, xp
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.caching import PROBE_SAMPLES
 from ncviz.detectors import Detector, DetectorInfo, probe_energy
 from ncviz.errors import InvalidArrayError
 from ncviz.store import Epoch
@@ -16,6 +18,8 @@ from ncviz.thresholds import calibration_half
 from ncviz.xp import Array
 
 _MERGED = 0.01
+# ID test samples, and OOD samples, whose scores are computed twice to measure rounding noise.
+_TRIED = 64
 
 Scores = dict[str, dict[str, np.ndarray]]
 """by detector, then by set; ``"test"`` is the ID test set"""
@@ -94,12 +98,37 @@ class Layer(NamedTuple):
         return info.suits(has_head=self.head is not None, has_logits=self.has_logits)
 
 
+class Fit(NamedTuple):
+    """What a detector was fitted to at a layer.
+
+    Attributes
+    ----------
+    samples : number of training samples it learned from; 0 where it learned from none, and those
+        of the class statistics where it used these alone
+    parameters : with the values that were used
+    left_out : why it was left out; empty where it was scored
+    """
+
+    samples: int = 0
+    parameters: Mapping[str, Any] = {}
+    left_out: str = ""
+
+
 class Scored(NamedTuple):
-    """The detectors of a layer, fitted, the scores of each set, and why others were left out."""
+    """Fitted detectors of a layer and their scores.
+
+    Attributes
+    ----------
+    detectors : the fitted detectors by name, of those that have scores
+    scores : by detector and set
+    fits : what each was fitted to, by detector, those left out among them
+    variants : scores by detector, parameter and another value of it, and by set
+    """
 
     detectors: dict[str, Detector]
     scores: Scores
-    left_out: tuple[str, ...]
+    fits: dict[str, Fit]
+    variants: dict[tuple[str, str, float], dict[str, np.ndarray]]
 
 
 def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
@@ -107,35 +136,84 @@ def score_layer(layer: Layer, names: Sequence[str]) -> Scored:
 
     A layer without a head of its own is scored by detectors that look at features alone, and by
     those that look at logits alone where the logits are its own. The energy of a linear probe
-    stands beside them, at every layer that has one. A detector that its features make no sense to
-    is left out. Scores and fitted detectors are NumPy arrays, whatever the layer's are.
+    is added at every layer that has one. A detector that the features make undefined, or whose
+    scores are rounding errors, is left out with the reason. Scores and fitted detectors are NumPy
+    arrays, whatever the layer's are.
     """
     fitted: dict[str, Detector] = {}
-    left_out: list[str] = []
-    if layer.without_features:
-        left_out.append(layer.without_features)
+    fits: dict[str, Fit] = {}
+    variants: dict[tuple[str, str, float], Detector] = {}
     head = layer.classifier
+    few = _few_of_each(layer)
     for name in names if head is not None else ():
         info = detectors.info(name)
         if not layer.supports(info):
             continue
         try:
             train = _held_out(layer) if info.learns_held_out else layer.train
-            fitted[name] = detectors.create(name).fit(train, head, layer.statistics)
+            detector = detectors.create(name).fit(train, head, layer.statistics)
         except InvalidArrayError as error:
-            left_out.append(f"{name} is left out at layer {layer.name}: {error}")
-    scores: Scores = {name: {} for name in fitted}
-    for each, samples in layer.sets.items():
-        for name, values in detectors.score_all(fitted, samples).items():
-            scores[name][each] = xp.to_numpy(values)
+            fits[name] = Fit(left_out=str(error))
+            continue
+        fits[name] = Fit(
+            detector.samples_used(train, layer.statistics),
+            detector.used_parameters(),
+            _unresolved(detectors.rounding_noise(detector.score, few)),
+        )
+        if fits[name].left_out:
+            continue
+        fitted[name] = detector
+        for parameter, variant in detector.variants(train, head, layer.statistics):
+            variants[name, parameter, variant.used_parameters()[parameter]] = variant
+    scores, others = _score_sets(fitted, layer), _score_sets(variants, layer)
     if layer.probe is not None:
-        scores[probe_energy.INFO.name] = {
-            each: xp.to_numpy(probe_energy.score(layer.probe, samples))
-            for each, samples in layer.sets.items()
-        }
+        name, score = probe_energy.INFO.name, partial(probe_energy.score, layer.probe)
+        left_out = _unresolved(detectors.rounding_noise(score, few))
+        fits[name] = Fit(
+            min(PROBE_SAMPLES, layer.statistics.samples), probe_energy.INFO.defaults, left_out
+        )
+        if not left_out:
+            scores[name] = {each: xp.to_numpy(score(own)) for each, own in layer.sets.items()}
     narrowed = {name: narrow(by_set) for name, by_set in scores.items()}
     held = {name: detector.like(np.empty(0)) for name, detector in fitted.items()}
-    return Scored(held, narrowed, tuple(left_out))
+    return Scored(held, narrowed, fits, others)
+
+
+def _score_sets(fitted: Mapping[Any, Detector], layer: Layer) -> dict[Any, dict[str, np.ndarray]]:
+    """Return the scores of every set by each of the fitted detectors, under the same keys."""
+    scores = {key: {} for key in fitted}
+    for each, samples in layer.sets.items():
+        for key, values in detectors.score_all(fitted, samples).items():
+            scores[key][each] = xp.to_numpy(values)
+    return scores
+
+
+def _few_of_each(layer: Layer) -> FeatureSet:
+    """Return some ID test samples and as many OOD samples, evenly spaced in each set."""
+    parts = [_spaced(layer.test, _TRIED)]
+    parts += [_spaced(each, -(-_TRIED // len(layer.ood))) for each in layer.ood.values()]
+    library = xp.namespace(layer.test.features)
+    features, logits = (
+        library.concat([getattr(part, name) for part in parts]) for name in ("features", "logits")
+    )
+    return FeatureSet(features, logits)
+
+
+def _spaced(samples: FeatureSet, count: int) -> FeatureSet:
+    rows = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).round())
+    return samples[xp.like(rows.astype(np.int64), samples.features)]
+
+
+def _unresolved(noise: float) -> str:
+    """Return why scores with that rounding noise say nothing; empty where they do."""
+    if noise <= detectors.MAX_NOISE:
+        return ""
+    if np.isinf(noise):
+        return "All samples have the same score."
+    return (
+        "Its scores differ by no more than float32 rounding: rounding the features and logits "
+        f"differently moves them by {noise:.0%} of their standard deviation."
+    )
 
 
 def _held_out(layer: Layer) -> FeatureSet:
@@ -146,13 +224,22 @@ def _held_out(layer: Layer) -> FeatureSet:
     return layer.test[xp.like(chosen, layer.test.labels)]
 
 
-def network_scores(epoch: Epoch, layer: Layer, names: Sequence[str]) -> Scores:
-    """Scores that took the network, of those in `names` that every set has."""
+def network_scores(
+    epoch: Epoch, layer: Layer, names: Sequence[str]
+) -> tuple[Scores, dict[str, Fit]]:
+    """Return scores that took the network, of those in `names` that every set has, and why others
+    were left out."""
     found = {each: epoch.network_scores(each) for each in layer.sets}
-    shared = [name for name in names if all(name in by_name for by_name in found.values())]
-    return {
-        name: narrow({each: by_name[name] for each, by_name in found.items()}) for name in shared
-    }
+    scores, fits = {}, {}
+    for name in names:
+        if not all(name in by_name for by_name in found.values()):
+            continue
+        by_set = {each: by_name[name] for each, by_name in found.items()}
+        same = detectors.constant(np.concatenate(list(by_set.values())))
+        fits[name] = Fit(0, detectors.info(name).defaults, _unresolved(np.inf) if same else "")
+        if not same:
+            scores[name] = narrow(by_set)
+    return scores, fits
 
 
 def narrow(by_set: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -170,6 +170,8 @@ def as_json(run: Run) -> dict:
         "temperature": run.temperature().to_dict("records"),
         "transfer": run.transfer().to_dict("records"),
         "duplicates": run.duplicates().to_dict("records"),
+        "fitted": run.fitted().to_dict("records"),
+        "sensitivity": run.sensitivity().to_dict("records"),
     }
 
 

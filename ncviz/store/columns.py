@@ -44,6 +44,25 @@ TEMPERATURE = {
     "auroc": "number",
     "fpr95": "number",
 }
+FITTED = {
+    "layer": "text",
+    "detector": "text",
+    "samples": "integer",
+    "parameters": "text",
+    "left_out": "text",
+}
+SENSITIVITY = {
+    "layer": "text",
+    "detector": "text",
+    "parameter": "text",
+    "value": "number",
+    "is_default": "flag",
+    "set": "text",
+    "group": "text",
+    "auroc": "number",
+    "fpr95": "number",
+    "rank": "number",
+}
 DUPLICATES = {"set": "text", "duplicates": "integer", "samples": "integer"}
 TRANSFER = {
     "layer": "text",

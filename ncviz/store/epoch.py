@@ -173,6 +173,23 @@ class Epoch(EpochFiles):
         """How detectors of the logits depend on temperature: detector, set, temperature, ..."""
         return self._result("temperature", columns.TEMPERATURE)
 
+    def fitted(self) -> pd.DataFrame:
+        """Return what each detector was fitted to, those left out among them.
+
+        Columns: layer; detector; samples, the training samples it learned from (those of the class
+        statistics where it used these alone, 0 where it learned from none); parameters, JSON of
+        the values used; left_out, why it was left out, empty where it has scores.
+        """
+        return self._result("fitted", columns.FITTED)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """Return results of detectors with other values of a parameter.
+
+        Columns: layer, detector, parameter, value, is_default, set (empty for means), group, auroc,
+        fpr95, rank (by AUROC among all detectors of the layer, the others at their defaults).
+        """
+        return self._result("sensitivity", columns.SENSITIVITY)
+
     def duplicates(self) -> pd.DataFrame:
         """Sets that share samples with the training samples; without rows mostly.
 

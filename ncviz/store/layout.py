@@ -23,7 +23,10 @@ TRANSFER = "results/transfer.parquet"
 DUPLICATES = "results/duplicates.parquet"
 TABLES = {
     name: f"results/{name}.parquet"
-    for name in ("collapse", "detection", "means", "calibration", "reliability", "temperature")
+    for name in (
+        *("collapse", "detection", "means", "calibration", "reliability", "temperature"),
+        *("fitted", "sensitivity"),
+    )
 }
 EPOCHS = "epochs"
 FEATURES = "features"

@@ -205,6 +205,14 @@ class Run:
         """Dependence on temperature at all evaluated epochs: epoch, detector, set, temperature."""
         return self._over_epochs(Epoch.temperature, columns.TEMPERATURE)
 
+    def fitted(self) -> pd.DataFrame:
+        """Return what detectors were fitted to at all evaluated epochs: epoch, layer, detector."""
+        return self._over_epochs(Epoch.fitted, columns.FITTED)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """Return results with other parameters at all evaluated epochs: epoch, layer, detector."""
+        return self._over_epochs(Epoch.sensitivity, columns.SENSITIVITY)
+
     def duplicates(self) -> pd.DataFrame:
         """Sets that share samples with the training samples: epoch, set, duplicates, samples."""
         return self._over_epochs(Epoch.duplicates, columns.DUPLICATES)

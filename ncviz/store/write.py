@@ -99,7 +99,7 @@ def save_results(
 ) -> None:
     """Write the results of an epoch with the fingerprints of what they were computed from.
 
-    `tables` holds, by name: collapse, detection, means, calibration, reliability, temperature.
+    `tables` holds a table for each name in `layout.TABLES`.
     """
     files.write_arrays(epoch.path / layout.SCORES, scores, sources=sources)
     for name, path in layout.TABLES.items():

@@ -20,9 +20,18 @@ def knn(case, sample, logits, k=50):
     return -sorted(math.dist(unit(sample), unit(h)) for h in case.train.features)[k - 1]
 
 
-def nnguide(case, sample, logits, k=100):
-    train = zip(case.train.features, case.train.logits, strict=True)
-    guides = sorted(cosine(sample, h) * energy(case, h, z) for h, z in train)
+def nnguide(case, sample, logits):
+    # 1% of the training set is less than 500 in every case, of which k is a fifth.
+    count = min(len(case.train), 500)
+    rows = np.arange(len(case.train))
+    if count < len(rows):
+        rows = np.random.default_rng(0).choice(len(rows), count, replace=False)
+    guides = sorted(
+        cosine(sample, case.train.features[row])
+        * energy(case, case.train.features[row], case.train.logits[row])
+        for row in rows
+    )
+    k = count // 5
     return energy(case, sample, logits) * sum(guides[-k:]) / k
 
 
