@@ -1,9 +1,10 @@
-"""What is kept of a set's features: how many samples, which, how precise; and linear probes."""
+"""Sampling and storage precision of cached features, and linear probes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,36 +20,50 @@ _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = 1024 * float(np.finfo(np.float16).tiny)
 
 
+Size = int | Literal["all"] | None
+
+
 @dataclass(frozen=True)
 class Sizes:
-    """How many samples are cached of a set that is extracted for the first time; None for all."""
+    """Number of samples to extract of each set.
 
-    train_samples: int | None = 1000
-    """of the training set, whose statistics always cover every image"""
-    test_samples: int | None = 1500
-    """of the test set"""
-    ood_samples: int | None = 400
-    """of each OOD set"""
+    By default a set that is new to the run is extracted whole, and any other keeps its samples.
+    """
+
+    train_samples: Size = None
+    """training samples whose features are kept, for detectors and probes; class statistics always
+    cover the whole training set (default: all)"""
+    test_samples: Size = None
+    """ID test samples (default: all)"""
+    ood_samples: Size = None
+    """samples of each OOD set (default: all)"""
 
     def __post_init__(self) -> None:
         for name, size in asdict(self).items():
-            if size is not None and size < 1:
-                raise InvalidOptionError(f"{name} is {size}; it must be at least 1, or None.")
+            if not (size in (None, "all") or (isinstance(size, int) and size >= 1)):
+                raise InvalidOptionError(
+                    f"{name} is {size!r}; it must be at least 1, 'all', or left out."
+                )
+
+    def of(self, split: str) -> tuple[str, Size]:
+        """Return the option for ``"train"``, ``"test"`` or an OOD set, and its value."""
+        name = f"{split}_samples" if split in ("train", "test") else "ood_samples"
+        return name, getattr(self, name)
 
 
-def stratified_sample(labels: np.ndarray, size: int | None, seed: int = 0) -> np.ndarray:
+def stratified_sample(labels: np.ndarray, size: Size, seed: int = 0) -> np.ndarray:
     """Sorted indices of `size` of the N samples, each class in proportion to its size.
 
     Seats are given as Sainte-Lague gives them in a parliament: the next one goes to the class with
     the most samples for each odd number 1, 3, 5, ... of seats it would then have passed; ties, and
-    which samples of a class are taken, are random. All N where `size` is None or not below N.
+    which samples of a class are taken, are random. All N where `size` is no number or not below N.
 
     Parameters
     ----------
     labels : (N,) integers
     """
     count = len(labels)
-    if size is None or size >= count:
+    if not isinstance(size, int) or size >= count:
         return np.arange(count)
     order = np.random.default_rng(seed).permutation(count)
     by_class = order[np.argsort(labels[order], kind="stable")]

@@ -10,8 +10,6 @@ RESULTS_VERSION = "1"
 """Counted up when all metrics or detectors change: results of another count are stale."""
 CODE = "code:"
 """Prefix of what results come from besides files: versions and parameters."""
-METRIC = f"{CODE}metric:"
-"""Prefix of the versions of metrics."""
 PROBE_VERSION = "1"
 """Counted up when the same training features give other linear probes."""
 TABLES_VERSION = "4"
@@ -60,11 +58,6 @@ class MetricInfo:
     caveat: str = ""
     needs: str = ""
     version: int = 1
-
-
-def marks(infos: Iterable[MetricInfo]) -> dict[str, str]:
-    """What to record beside values of these metrics; a first version leaves no mark."""
-    return {f"{METRIC}{info.name}": str(info.version) for info in infos if info.version > 1}
 
 
 def by_name(infos: Iterable[MetricInfo], *, needs: str) -> dict[str, MetricInfo]:

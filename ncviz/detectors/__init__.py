@@ -85,11 +85,7 @@ def marks(chosen: Iterable[str]) -> dict[str, str]:
 
 
 def _mark(detector: Detector) -> str:
-    # What is as it always was leaves no mark, so that results older than the marks stay current.
-    since = {"version": 1, **detector.added}
-    found = {"version": detector.version, **detector.parameters()}
-    mark = {name: value for name, value in found.items() if (name, value) not in since.items()}
-    return json.dumps(mark, sort_keys=True)
+    return json.dumps({"version": detector.version, **detector.parameters()}, sort_keys=True)
 
 
 def restore(name: str, state: Mapping[str, np.ndarray]) -> Detector:

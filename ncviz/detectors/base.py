@@ -122,9 +122,6 @@ class Detector:
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str]
-    added: ClassVar[Mapping[str, Any]] = {}
-    """Parameters that came after results were shared, each with the value that stands for what was
-    done before: at that, one leaves no mark in results."""
     resolved: ClassVar[Mapping[str, str]] = {}
     """The learned attribute that holds the value used, of each parameter chosen from the data."""
     sensitivity: ClassVar[Mapping[str, tuple[float, ...]]] = {}

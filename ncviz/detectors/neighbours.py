@@ -225,7 +225,6 @@ class KNN(Banked):
         "ranking round. Blind to the length of a feature."
     )
 
-    added: ClassVar = {"probes": None}
     resolved: ClassVar = {"k": "neighbours_"}
     sensitivity: ClassVar = {"k": (0.02, 0.2, 4)}  # of 50: 1, 10, 200
     neighbours_: int
@@ -293,7 +292,6 @@ class NNGuide(Banked):
         "the training set."
     )
 
-    added: ClassVar = {"probes": None}
     resolved: ClassVar = {"k": "neighbours_"}
     sensitivity: ClassVar = {"k": (0.1, 0.5, 2)}  # of 100: 10, 50, 200
     version = 2

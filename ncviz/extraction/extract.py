@@ -16,6 +16,7 @@ from ncviz.errors import (
     InvalidOptionError,
     MissingDataError,
 )
+from ncviz.extraction.disk_use import report_disk_use
 from ncviz.extraction.dividing import Block
 from ncviz.extraction.image_duplicates import image_duplicates
 from ncviz.extraction.partners import choose_ood_sets, load_ood_set
@@ -23,13 +24,14 @@ from ncviz.extraction.pieces import (
     NetworkScores,
     Piece,
     Samples,
+    TestSet,
     TrainingSet,
     network_scores_sources,
 )
-from ncviz.extraction.sampling import only, require_same_images, sample_table
+from ncviz.extraction.sampling import choose_samples, only
 from ncviz.inference import Pixels, choose_device, stage_names, transform_of
 from ncviz.processes import Processes, join
-from ncviz.store import Epoch, Run, write
+from ncviz.store import Epoch, Run, sample_sets, write
 from ncviz.store.lock import writes_run
 from ncviz.store.shards import discard_left_over
 
@@ -61,7 +63,7 @@ def extract(
         epoch that has its stages keeps them, and gets those of further sets.
     keep_overlap : also use the classes of OOD sets that are ID classes. By default they are left
         out of a set that is extracted for the first time; later calls use the same classes.
-    sizes : samples of a set that is extracted for the first time
+    sizes : number of samples of each set
 
     Under torchrun every process calls this and sees its share of the images; what comes out is
     the same to the bit where all run with as many threads as one.
@@ -88,9 +90,12 @@ def extract(
         loaded += [load_ood_set(run, name, loaded[0], keep_overlap, load) for name in groups]
         images = {each.full_name: each for each in loaded}
     _require_same_data(run, images)
-    samples = _samples(run, images, sizes, processes)
-    run = _with_ood_sets(run, groups, images, processes)
+    samples = choose_samples(run, images, sizes)
+    run = _described(run, images, samples, groups, processes)
+    chosen = [run.epoch(epoch.number) for epoch in chosen]
     layers = {epoch.number: _layers(epoch, stages) for epoch in chosen}
+    if processes.first:
+        report_disk_use(run, chosen, layers, samples, progress=progress)
     processes.wait()  # until the first has written what the others read now
     blocks = _blocks(run, chosen, layers, images, samples, processes)
     processes.wait()  # until all have looked at what is there
@@ -131,8 +136,11 @@ def _blocks(
         for epoch in epochs:
             if not epoch.has_features(name, layers[epoch.number]):
                 seen = (epoch, shown, layers[epoch.number])
-                cached = samples[name]["index"].to_numpy()
-                pieces.append(TrainingSet(*seen, cached) if whole else Samples(*seen))
+                if whole:
+                    pieces.append(TrainingSet(*seen, samples[name]["index"].to_numpy()))
+                else:
+                    is_test = name == f"{run.id_set}/test"
+                    pieces.append((TestSet if is_test else Samples)(*seen))
         if not whole:
             pieces += [
                 NetworkScores(epoch, shown, ())
@@ -182,38 +190,26 @@ def _require_same_data(run: Run, images: Mapping[str, data.ImageSet]) -> None:
             )
 
 
-def _with_ood_sets(
+def _described(
     run: Run,
-    groups: Mapping[str, str],
     images: Mapping[str, data.ImageSet],
+    samples: Mapping[str, pd.DataFrame],
+    groups: Mapping[str, str],
     processes: Processes,
 ) -> Run:
+    """Return the run with these OOD sets and samples, which the first process has written."""
+    table = pd.concat(samples.values(), ignore_index=True)
+    available = {name: info.available for name, info in run.sets.items()}
+    available |= {name: len(one) for name, one in images.items()}
     left_out = {name: dict(images[f"{name}/test"].left_out) for name in groups}
     changes = {
         "ood_sets": {**run.ood_sets, **groups},
         "left_out": {name: found for name, found in (run.left_out | left_out).items() if found},
+        "sets": sample_sets.describe(table, available=available),
     }
-    if processes.first:
-        changes["image_duplicates"] = image_duplicates(run, images)
-        return write.update_description(run, **changes)
-    return replace(run, description={**run.description, **changes})
-
-
-def _samples(
-    run: Run, images: Mapping[str, data.ImageSet], sizes: Sizes, processes: Processes
-) -> dict[str, pd.DataFrame]:
-    """The cached samples of each set; drawn now for sets that have none yet."""
-    try:
-        known = dict(list(run.samples.groupby("set", sort=False)))
-    except MissingDataError:
-        known = {}
-    kinds = {f"{run.id_set}/train": sizes.train_samples, f"{run.id_set}/test": sizes.test_samples}
-    new = {}
-    for name, one in images.items():
-        if name in known:
-            require_same_images(one, known[name])
-        else:
-            new[name] = sample_table(one, kinds.get(name, sizes.ood_samples))
-    if new and processes.first:
-        write.save_samples(run, pd.concat([*known.values(), *new.values()], ignore_index=True))
-    return known | new
+    if not processes.first:
+        return replace(run, description={**run.description, **changes})
+    changes["image_duplicates"] = image_duplicates(run, images)
+    if changes["sets"] != run.description.get("sets"):
+        run = write.save_samples(run, table, available=available)
+    return write.update_description(run, **changes)

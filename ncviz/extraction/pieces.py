@@ -104,6 +104,10 @@ class Piece(ABC):
         told: Told,
     ) -> Arrays: ...
 
+    @property
+    def _classes(self) -> int:
+        return len(self.epoch.run.classes)
+
     def _batches(self) -> list[np.ndarray]:
         return all_batches(self.images)
 
@@ -146,7 +150,7 @@ class Piece(ABC):
 
 
 class Samples(Piece):
-    """Features of the cached samples of a set."""
+    """Features of the samples of a set."""
 
     def _see_part(self, network, batches, pixels, device, told) -> Arrays:
         kept = _Rows()
@@ -161,6 +165,28 @@ class Samples(Piece):
         write.save_features(self.epoch, self.name, kept.halved(), self._sources())
 
 
+class TestSet(Samples):
+    """Features of the samples of the ID test set, and class statistics of their float32 values."""
+
+    __test__ = False
+
+    def _see_part(self, network, batches, pixels, device, told) -> Arrays:
+        kept, sums = _Rows(), _Sums(self._classes)
+        for _, features, labels in self._features(network, batches, pixels, device, told):
+            kept.add(features, labels)
+            sums.add(features, labels)
+        return _prefixed("kept", kept.arrays()) | _prefixed("statistics", sums.arrays())
+
+    def finish(self, parts: Iterable[Arrays]) -> None:
+        kept, sums = _Rows(), _Sums(self._classes)
+        for arrays in parts:
+            kept.add_arrays(_group("kept", arrays))
+            sums.add_arrays(_group("statistics", arrays), self.layers)
+        sources = self._sources()
+        write.save_statistics(self.epoch, sums.statistics, sources, set_name="test")
+        write.save_features(self.epoch, self.name, kept.halved(), sources)
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingSet(Piece):
     """From one forward pass: statistics of all samples, features of the cached ones, probes.
@@ -171,7 +197,7 @@ class TrainingSet(Piece):
     cached: np.ndarray
 
     def _see_part(self, network, batches, pixels, device, told) -> Arrays:
-        statistics: dict[str, ClassStatistics] = {}
+        sums = _Sums(self._classes)
         chosen = {"cached": self.cached, "probed": self._probed}
         kept = {group: _Rows() for group in chosen}
         for indices, features, labels in self._features(network, batches, pixels, device, told):
@@ -180,37 +206,25 @@ class TrainingSet(Piece):
                 here = torch.from_numpy(rows[first:last] - indices[0])
                 own = {name: each[here.to(each.device)] for name, each in features.items()}
                 kept[group].add(own, labels[here])
-            for layer, each in features.items():
-                empty = ClassStatistics.empty(self._classes, each.shape[1])
-                own = as_numbers(labels.to(each.device))
-                statistics.setdefault(layer, empty).update(as_numbers(each), own)
-        example = np.empty(0)
-        found = {layer: each.like(example) for layer, each in statistics.items()}
-        arrays = _prefixed("statistics", statistics_arrays(found))
+            sums.add(features, labels)
+        arrays = _prefixed("statistics", sums.arrays())
         for group, rows in kept.items():
             arrays |= _prefixed(group, rows.arrays())
         return arrays
 
     def finish(self, parts: Iterable[Arrays]) -> None:
-        statistics: dict[str, ClassStatistics] = {}
+        sums = _Sums(self._classes)
         cached, probed = _Rows(), _Rows()
         for arrays in parts:
             cached.add_arrays(_group("cached", arrays))
             probed.add_arrays(_group("probed", arrays))
-            for layer in self.layers:
-                part = as_statistics(_group("statistics", arrays), layer)
-                empty = ClassStatistics.empty(part.classes, part.dim)
-                statistics.setdefault(layer, empty).merge(part)
+            sums.add_arrays(_group("statistics", arrays), self.layers)
         learned = probed.arrays()
         probes = fit_probes(learned, learned.pop("labels"), self._classes)
         write.save_probes(self.epoch, probes, self.epoch.probe_sources())
         sources = self.epoch.feature_sources(self.name)
-        write.save_statistics(self.epoch, statistics, sources)
+        write.save_statistics(self.epoch, sums.statistics, sources)
         write.save_features(self.epoch, self.name, cached.halved(), sources)
-
-    @property
-    def _classes(self) -> int:
-        return len(self.epoch.run.classes)
 
     @cached_property
     def _probed(self) -> np.ndarray:
@@ -283,6 +297,34 @@ class _Rows:
     def halved(self) -> Arrays:
         """The same, features in float16 where its range is wide enough."""
         return {name: halve(array) for name, array in self.arrays().items()}
+
+
+class _Sums:
+    """Class statistics by layer, gathered batch by batch."""
+
+    def __init__(self, classes: int):
+        self.classes = classes
+        self.statistics: dict[str, ClassStatistics] = {}
+
+    def add(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
+        for layer, each in features.items():
+            own = as_numbers(labels.to(each.device))
+            self._of(layer, each.shape[1]).update(as_numbers(each), own)
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray], layers: Iterable[str]) -> None:
+        for layer in layers:
+            part = as_statistics(arrays, layer)
+            self._of(layer, part.dim).merge(part)
+
+    def arrays(self) -> Arrays:
+        """Return all sums as NumPy arrays."""
+        example = np.empty(0)
+        return statistics_arrays(
+            {name: each.like(example) for name, each in self.statistics.items()}
+        )
+
+    def _of(self, layer: str, dim: int) -> ClassStatistics:
+        return self.statistics.setdefault(layer, ClassStatistics.empty(self.classes, dim))
 
 
 def _prefixed(group: str, arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -19,8 +19,7 @@ from ncviz.importing.checks import slices
 from ncviz.importing.folder import epoch_folders, files_of_epoch
 from ncviz.importing.read import DEFAULTS, Export, RawSet, ReadOptions, read_export
 from ncviz.label_order import label_findings
-from ncviz.store import LOGITS, Run, open_run, write
-from ncviz.store.files import fingerprint
+from ncviz.store import LOGITS, Run, checksums, open_run, write
 from ncviz.store.folders import new_folder
 from ncviz.store.layout import is_plain
 
@@ -140,7 +139,7 @@ def _description(export: Export, id_set: str) -> dict[str, Any]:
         "layers": [LAYER if export.has_features else LOGITS],
         "ood_sets": dict(ordered),
         "data": {
-            _full_name(name, id_set): fingerprint({"labels": _labels(one)})
+            _full_name(name, id_set): checksums.of_arrays({"labels": _labels(one)})
             for name, one in export.sets.items()
         },
         "train_samples": len(export.sets["train"]),

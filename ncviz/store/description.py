@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ncviz.errors import CorruptFileError
-from ncviz.store import files, layout
+from ncviz.store import checksums, files, layout, sample_sets
 
-FORMAT = 1
+FORMAT = 2
 SEAL = "seal"
 SEALED = (
     *(
@@ -25,7 +23,7 @@ SEALED = (
         "ood_sets",
         "data",
     ),
-    *("train_samples", "test_samples", "imported", "accuracy"),
+    *("train_samples", "test_samples", "sets", "packed", "imported", "accuracy"),
 )
 """fields that numbers depend on; the others are notes, which anybody may edit"""
 _MEND = "Train or import the run again."
@@ -74,7 +72,8 @@ def _require_format(path: Path, found: Any) -> None:
 
 def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
     """`description` with digests of those of its fields that numbers depend on."""
-    return {**description, SEAL: {name: _digest(description.get(name)) for name in SEALED}}
+    digests = {name: checksums.of_json(description.get(name)) for name in SEALED}
+    return {**description, SEAL: digests}
 
 
 def _require_sealed(path: Path, description: Mapping[str, Any]) -> None:
@@ -82,17 +81,12 @@ def _require_sealed(path: Path, description: Mapping[str, Any]) -> None:
     if not _are_notes(seals):
         raise CorruptFileError(f"{path} is damaged: '{SEAL}' is not an object of digests. {_MEND}")
     for name, digest in seals.items():
-        if digest != _digest(description.get(name)):
+        if digest != checksums.of_json(description.get(name)):
             raise CorruptFileError(
                 f"{path} was changed in '{name}' since it was written, and numbers of the run "
                 f"depend on that. Undo the change; or, if it is meant, remove '{name}' from "
                 f"'{SEAL}' in that file and make what was computed with it again."
             )
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _is_text(value: Any) -> bool:
@@ -155,4 +149,6 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
     "data": ("an object of fingerprints", _or_absent(_are_notes)),
     "findings": ("an object of sentences", _or_absent(_are_notes)),
+    "sets": ("an object of sample counts and digests", _or_absent(sample_sets.is_description)),
+    "packed": ("true or false", _or_absent(lambda v: isinstance(v, bool))),
 }

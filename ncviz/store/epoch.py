@@ -126,12 +126,31 @@ class Epoch(EpochFiles):
         mend = self.run.how_to_extract(path)
         return path.exists() and f"{layer}.weight" in files.array_names(path, mend=mend)
 
-    def statistics(self, layer: str = "encoder") -> ClassStatistics:
-        """Class statistics of the whole training set at `layer`."""
+    def statistics(self, layer: str = "encoder", set: str = "train") -> ClassStatistics:
+        """Return the float64 class statistics of the whole training or test set at `layer`.
+
+        Parameters
+        ----------
+        set : ``"train"`` or ``"test"``, the split of the ID set
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such layer or split.
+        MissingDataError
+            If they were not extracted, or come from other weights.
+        """
         self._require_layer(layer)
         if self.run.without_features:
             raise MissingDataError(self.run.without_features)
-        path = self.path / layout.STATISTICS
+        if set not in ("train", "test"):
+            raise UnknownNameError("split with class statistics", set, ("train", "test"))
+        path = layout.statistics_file(self.path, set)
+        if not path.exists():
+            raise MissingDataError(
+                f"There are no class statistics of the {set} set for {self._where}. "
+                f"{self.run.how_to_extract()}"
+            )
         self._require_current(path, self._weights_source())
         mend = self.run.how_to_extract(path)
         return parts.read_statistics(path, layer, len(self.run.classes), mend=mend)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import io
 import json
 import math
@@ -33,10 +32,10 @@ from ncviz.errors import (
     StorageError,
 )
 from ncviz.literal import LONGEST, readable
-from ncviz.store import layout, seal
+from ncviz.store import checksums, layout
 from ncviz.store.remote import RemotePath, is_remote, require_local
 
-FINGERPRINT = seal.FINGERPRINT
+FINGERPRINT = checksums.FINGERPRINT
 SOURCES = "sources"
 LARGEST_TEXT = 64 * 2**20
 """bytes of JSON or CSV that are read: a description or history of any training is far below"""
@@ -67,16 +66,6 @@ _KINDS = {
     "integer": pd.api.types.is_integer_dtype,
     "flag": pd.api.types.is_bool_dtype,
 }
-
-
-def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
-    """A short digest of names, types, shapes and values of `arrays`."""
-    digest = hashlib.blake2b(digest_size=12)
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
-        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        digest.update(array.data.cast("B") if array.size else b"")
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -177,13 +166,13 @@ def write_arrays(
     """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {
-        FINGERPRINT: fingerprint(arrays),
+        FINGERPRINT: checksums.of_arrays(arrays),
         SOURCES: json.dumps(dict(sources or {}), sort_keys=True),
         **(extra or {}),
     }
     if FINGERPRINT in (extra or {}):
-        header[seal.CONTENT] = fingerprint(arrays)
-    header[seal.SEAL] = seal.of_header(header)
+        header[checksums.CONTENT] = checksums.of_arrays(arrays)
+    header[checksums.SEAL] = checksums.of_header(header)
     # save_file would write to a temporary file of its own, which a killed process leaves behind.
     content = memoryview(save(arrays, metadata=header))
     write_atomically(path, lambda part: _write_sorted(part, content))
@@ -257,7 +246,7 @@ def read_header(path: Path, *, mend: str = "") -> dict[str, str]:
             return _remote_header(path)
     with _reading(path, mend), safe_open(path, framework="np") as file:
         header = file.metadata() or {}
-        seal.require_header(header)
+        checksums.require_header(header)
         return header
 
 
@@ -274,7 +263,7 @@ def _remote_header(path: RemotePath) -> dict[str, str]:
         != path.size
     ):
         raise ValueError("its arrays are cut off")
-    seal.require_header(text)
+    checksums.require_header(text)
     return text
 
 
@@ -292,7 +281,7 @@ def read_arrays(
     """
     with _reading(path, mend), safe_open(path, framework="np") as file:
         if not foreign:
-            seal.require_arrays(path)
+            checksums.require_arrays(path)
         present = set(file.keys())
         missing = [name for name in names or () if name not in present]
         if missing:
@@ -310,14 +299,14 @@ def map_arrays(path: Path, *, mend: str = "") -> dict[str, np.ndarray]:
     MissingDataError, CorruptFileError : as `read_arrays`.
     """
     with _reading(path, mend), safe_open(path, framework="np"):
-        seal.require_arrays(path)
-        return seal.mapped(path)
+        checksums.require_arrays(path)
+        return checksums.mapped(path)
 
 
 def array_names(path: Path, *, mend: str = "") -> list[str]:
     """Names of the arrays in a safetensors file."""
     with _reading(path, mend), safe_open(path, framework="np") as file:
-        seal.require_arrays(path)
+        checksums.require_arrays(path)
         return sorted(file.keys())
 
 
@@ -375,9 +364,9 @@ def write_table(
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
     header = {
         SOURCES: json.dumps(dict(sources or {}), sort_keys=True),
-        seal.CONTENT: seal.of_table(_to_pandas(arrow)),
+        checksums.CONTENT: checksums.of_table(_to_pandas(arrow)),
     }
-    header[seal.SEAL] = seal.of_header(header)
+    header[checksums.SEAL] = checksums.of_header(header)
     write_atomically(path, lambda part: _write_parquet(part, arrow, header))
 
 
@@ -405,7 +394,7 @@ def read_table(path: Path, columns: Mapping[str, str], *, mend: str = "") -> pd.
         header = _texts(file.metadata)
         if SOURCES not in header:
             raise ValueError("it was not written by ncviz")
-        seal.require_table(path, table, header)
+        checksums.require_table(table, header)
     return require_columns(path, table, columns, mend=mend)
 
 
@@ -471,10 +460,7 @@ def _header(path: Path, mend: str) -> dict[str, str]:
     if path.suffix != ".parquet":
         return read_header(path, mend=mend)
     header = _texts(pq.read_metadata(path))
-    if seal.SEAL in header:
-        seal.require_header(header)
-    else:
-        seal.require_listed(path)
+    checksums.require_header(header)
     return header
 
 

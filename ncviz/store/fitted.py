@@ -6,7 +6,6 @@ are in the run already, and the spectra that they come down to would be the larg
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from ncviz.errors import (
     MissingDataError,
     NcvizError,
 )
-from ncviz.store import files, layout
+from ncviz.store import checksums, files, layout
 
 if TYPE_CHECKING:
     from ncviz.store.epoch import Epoch
@@ -49,7 +48,7 @@ def write(
             for attribute, array in one.state().items():
                 name = f"{layer}/{detector}/{attribute}"
                 # Detectors that compare with the same training samples hold the same arrays.
-                origin = first.setdefault(_digest(array), name)
+                origin = first.setdefault(checksums.of_arrays({"": array}), name)
                 if origin != name:
                     same[name] = origin
                     continue
@@ -205,12 +204,6 @@ def _mend(epoch: Epoch) -> str:
         f"Fitting takes features: python scripts/extract.py {epoch.run.name}, then "
         f"python scripts/evaluate.py {epoch.run.name}"
     )
-
-
-def _digest(array: np.ndarray) -> str:
-    array = np.ascontiguousarray(array)
-    header = f"{array.dtype.str} {array.shape};".encode()
-    return hashlib.blake2b(header + array.tobytes(), digest_size=16).hexdigest()
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ncviz.store import files, layout
+from ncviz.store import checksums, files, layout
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run
 
@@ -60,9 +59,7 @@ def _fingerprint(path: Path) -> str:
         recorded = files.read_header(path).get(files.FINGERPRINT)
         if recorded:
             return recorded
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
-    return digest.hexdigest()
+    return checksums.of_file(path)
 
 
 def _script(run: Run, name: str) -> str:

@@ -15,9 +15,11 @@ SAMPLES = "samples.parquet"
 MODEL = "model.safetensors"
 HEAD = "head.safetensors"
 STATISTICS = "statistics.safetensors"
+TEST_STATISTICS = "test_statistics.safetensors"
 PROBES = "probes.safetensors"
 DETECTORS = "detectors.safetensors"
 SCORES = "results/scores.safetensors"
+DISTRIBUTIONS = "results/distributions.safetensors"
 MAPS = "results/maps.safetensors"
 TRANSFER = "results/transfer.parquet"
 DUPLICATES = "results/duplicates.parquet"
@@ -35,7 +37,6 @@ EXTRACTION = "extraction"
 TRAINING = "training"
 TRAINING_STATE = "training/state.safetensors"
 LOCK = ".lock"
-SEALS = "seals.json"
 
 
 def checkpoints_root() -> Path | RemotePath:
@@ -66,6 +67,11 @@ def epoch_folder(run: Path, epoch: int) -> Path:
 def feature_file(epoch: Path, set_name: str) -> Path:
     """The features of one set, named as in `cifar100/test`."""
     return epoch / FEATURES / f"{set_name}.safetensors"
+
+
+def statistics_file(epoch: Path, set_name: str) -> Path:
+    """Return the file of class statistics over all of the ID set's ``train`` or ``test`` split."""
+    return epoch / {"train": STATISTICS, "test": TEST_STATISTICS}[set_name]
 
 
 def network_scores_file(epoch: Path, set_name: str) -> Path:

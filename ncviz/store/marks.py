@@ -1,46 +1,49 @@
-"""What results come from besides files, as this code has it: versions and parameters.
-
-A first version leaves no mark, so that results which are older than the marks stay current.
-"""
+"""Versions and parameters of this code that results record, so that older results are stale."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ncviz import collapse, detectors, metrics, transfer
 from ncviz.definitions import (
     CODE,
     MAPS_VERSION,
-    METRIC,
     TABLES_VERSION,
     TRANSFER_VERSION,
-    marks,
+    MetricInfo,
 )
 from ncviz.errors import UnknownNameError
+from ncviz.store import checksums
 
 AXES = f"{CODE}axes"
 _MAPS = f"{CODE}maps"
-_TRANSFER = f"{CODE}transfer"
 _DETECTOR = f"{CODE}detector:"
 
 
 def of_results() -> dict[str, str]:
     """Marks of the tables of an evaluation: their version, and those of the metrics in them."""
     infos = (collapse.METRICS, metrics.DEFINITIONS, metrics.CALIBRATION_DEFINITIONS)
-    return {f"{CODE}tables": TABLES_VERSION} | marks(info for one in infos for info in one.values())
+    versions = _versions(info for one in infos for info in one.values())
+    return {f"{CODE}tables": TABLES_VERSION, f"{CODE}metrics": versions}
+
+
+def _versions(infos: Iterable[MetricInfo]) -> str:
+    """Return a digest of the versions of metrics, which changes with each of them."""
+    return checksums.of_json({info.name: info.version for info in infos})
 
 
 def of_transfer() -> dict[str, str]:
     """Marks of the transfer errors."""
-    return {_TRANSFER: TRANSFER_VERSION} | marks(transfer.DEFINITIONS.values())
+    versions = _versions(transfer.DEFINITIONS.values())
+    return {f"{CODE}transfer": TRANSFER_VERSION, f"{CODE}transfer metrics": versions}
 
 
 def is_current_transfer(recorded: Mapping[str, str]) -> bool:
     """Whether transfer errors are measured in the same way now."""
-    own = (_TRANSFER, METRIC)
-    return {k: v for k, v in recorded.items() if k.startswith(own)} == of_transfer()
+    now = of_transfer()
+    return {name: recorded.get(name) for name in now} == now
 
 
 def names_of_detectors(recorded: Mapping[str, str]) -> tuple[str, ...]:

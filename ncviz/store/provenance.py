@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ncviz.definitions import CODE, PROBE_VERSION, RESULTS_VERSION
 from ncviz.errors import CorruptFileError, MissingDataError
 from ncviz.store import files, fitted, layout, marks
@@ -77,16 +75,19 @@ class EpochFiles:
     def has_features(self, set_name: str, layers: Sequence[str] = ()) -> bool:
         """Whether a set's features are there and current, those of `layers` among them.
 
-        Of the training set: and the statistics of these layers, and the probes.
+        Of the ID set's splits, the statistics of these layers too; of its training set, the probes.
         """
         path = layout.feature_file(self.path, self.full_name(set_name))
         paths, wanted = [path], set(layers) - set(self.run.derived_layers)
         sources = self.feature_sources(set_name)
-        if path == layout.feature_file(self.path, self.full_name("train")):
-            if not files.is_made_from(self.path / layout.PROBES, self.probe_sources()):
-                return False
-            paths.append(self.path / layout.STATISTICS)
-            wanted |= {f"{layer}.means" for layer in layers}
+        for split in ("train", "test"):
+            if self.full_name(set_name) == self.full_name(split):
+                paths.append(layout.statistics_file(self.path, split))
+                wanted |= {f"{layer}.means" for layer in layers}
+        if self.full_name(set_name) == self.full_name("train") and not files.is_made_from(
+            self.path / layout.PROBES, self.probe_sources()
+        ):
+            return False
         if not all(files.is_made_from(path, sources) for path in paths):
             return False
         return wanted <= {name for path in paths for name in files.array_names(path)}
@@ -224,13 +225,8 @@ class EpochFiles:
         return {"weights": self.weights_fingerprint} if self.has_weights else {}
 
     def _samples_source(self, full_name: str) -> dict[str, str]:
-        try:
-            samples = self.run.samples
-        except MissingDataError:
-            return {}
-        samples = samples[samples["set"] == full_name]
-        columns = {name: samples[name].to_numpy(np.int64) for name in ("index", "label")}
-        return {"samples": files.fingerprint(columns)} if len(samples) else {}
+        info = self.run.sets.get(full_name)
+        return {} if info is None else {"samples": info.source}
 
     def _require_current(self, path: Path, now: Mapping[str, str]) -> None:
         recorded = files.sources_of(path, mend=self.run.how_to_extract(path))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import hashlib
 import os
 import posixpath
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ncviz.errors import InvalidOptionError, NcvizError, RemoteError, StorageError
-from ncviz.store import cache
+from ncviz.store import cache, checksums
 from ncviz.store.bucket import Bucket, State, Tree, bucket
 from ncviz.store.names import is_plain
 
@@ -199,7 +198,7 @@ class RemotePath:
             and name[len(inside)] != without
             and not any(part.startswith(".") for part in name)
         ]
-        return hashlib.blake2b(repr(sorted(states)).encode(), digest_size=16).hexdigest()
+        return checksums.of_text(repr(sorted(states)))
 
     @property
     def size(self) -> int:
@@ -301,4 +300,4 @@ class RemotePath:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
         state = tree.files[inside]
         text = repr((self._bucket.url, self.parts, state))
-        return state, hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+        return state, checksums.of_text(text)

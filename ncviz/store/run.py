@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -25,10 +23,11 @@ from ncviz.errors import (
 )
 from ncviz.literal import LONGEST, readable
 from ncviz.projector import KINDS
-from ncviz.store import columns, files, layout
+from ncviz.store import checksums, columns, files, layout, sample_sets
 from ncviz.store.description import read_description
 from ncviz.store.epoch import LOGITS, PROJECTOR, Epoch
 from ncviz.store.remote import RemotePath, is_remote, place
+from ncviz.store.sample_sets import SetInfo
 
 SAMPLE_COLUMNS = {"set": "text", "index": "integer", "label": "integer", "key": "text"}
 _EPOCH_NAME = re.compile(r"[0-9]{4}|[1-9][0-9]{4,8}")
@@ -111,6 +110,16 @@ class Run:
         return dict(self.description.get("image_duplicates") or {})
 
     @property
+    def sets(self) -> dict[str, SetInfo]:
+        """Counts and identities of the samples of each extracted set, by full name."""
+        return sample_sets.read(self.description)
+
+    @property
+    def packed(self) -> bool:
+        """Whether the run was thinned for sharing: it keeps fewer samples than were evaluated."""
+        return bool(self.description.get("packed"))
+
+    @property
     def imported(self) -> bool:
         """Whether its features came from elsewhere: there is no network to look at images with."""
         return bool(self.description.get("imported"))
@@ -145,8 +154,7 @@ class Run:
     @cached_property
     def known(self) -> str:
         """A digest of what this object knows of its run: the description and the saved epochs."""
-        text = json.dumps([self.description, self.epochs], sort_keys=True, default=str)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return checksums.of_json([self.description, self.epochs])
 
     @property
     def weighted_epochs(self) -> tuple[int, ...]:
@@ -174,7 +182,7 @@ class Run:
 
     @property
     def samples(self) -> pd.DataFrame:
-        """The cached samples: set, index in the set, label (-1: none), key of the image."""
+        """The kept samples: set, index in the set, label (-1: none), key of the image."""
         path = self.path / layout.SAMPLES
         return files.read_table(path, SAMPLE_COLUMNS, mend=self.how_to_extract(path))
 
@@ -235,6 +243,11 @@ class Run:
             return pd.DataFrame(columns=["epoch", *expected])
         return pd.concat(tables, ignore_index=True)
 
+    @property
+    def how_to_sample_anew(self) -> str:
+        """What makes the next extraction choose its samples again."""
+        return f"delete {self.path / layout.SAMPLES} to extract every set anew"
+
     def how_to_extract(self, damaged: Path | None = None) -> str:
         """The command that writes features again, after `damaged` has been removed."""
         if self.imported:
@@ -253,8 +266,7 @@ def mark_of_run(folder: Path) -> str | None:
     """
     if not layout.holds_run(folder):
         return None
-    text = json.dumps(read_description(folder), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return checksums.of_json(read_description(folder))
 
 
 class Listing(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ncviz.errors import CorruptFileError
-from ncviz.store import files, layout
+from ncviz.store import checksums, files, layout
 from ncviz.store.epoch import Epoch
 
 KINDS = ("features", "network_scores")
@@ -48,7 +48,7 @@ class Shards:
             recorded = files.read_header(path).get(files.FINGERPRINT)
         except CorruptFileError:
             return None
-        return arrays if files.fingerprint(arrays) == recorded else None
+        return arrays if checksums.of_arrays(arrays) == recorded else None
 
     def write(self, part: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the arrays of a part; raises StorageError."""

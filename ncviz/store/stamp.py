@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ncviz.store import layout
+from ncviz.store import checksums, layout
 from ncviz.store.remote import RemotePath, is_remote
 
 
@@ -27,7 +26,7 @@ def stamp(folder: Path | RemotePath) -> str:
         with suppress(OSError):
             state = entry.stat()
             files.append((entry.path, state.st_mtime_ns, state.st_size, state.st_ino))
-    return hashlib.blake2b(repr(sorted(files)).encode(), digest_size=16).hexdigest()
+    return checksums.of_text(repr(sorted(files)))
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry]:

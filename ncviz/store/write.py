@@ -14,7 +14,7 @@ import pandas as pd
 from ncviz.arrays import ClassStatistics, Head
 from ncviz.detectors import Detector
 from ncviz.errors import CorruptFileError, InvalidOptionError
-from ncviz.store import files, fitted, layout, parts
+from ncviz.store import files, fitted, layout, parts, sample_sets
 from ncviz.store.description import FORMAT, sealed
 from ncviz.store.epoch import Epoch
 from ncviz.store.run import Run, open_run
@@ -62,9 +62,25 @@ def save_heads(run: Run, epoch: int, heads: Mapping[str, Head]) -> None:
     files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.HEAD, parts.head_arrays(heads))
 
 
-def save_samples(run: Run, samples: pd.DataFrame) -> None:
-    """Write which samples are cached: set, index, label, key."""
+def save_samples(
+    run: Run,
+    samples: pd.DataFrame,
+    *,
+    identities: Mapping[str, str] | None = None,
+    available: Mapping[str, int] | None = None,
+) -> Run:
+    """Write the samples that the run is evaluated on, and return the run that describes them.
+
+    Parameters
+    ----------
+    samples : set, index, label and key of every sample, in the order of the features
+    identities : by full name of a set, what its keys are (`SetInfo.identity`); by default
+        ``"keys"`` where every sample has one
+    available : by full name of a set, how many samples the whole set holds; by default those listed
+    """
     files.write_table(run.path / layout.SAMPLES, samples)
+    sets = sample_sets.describe(samples, identities=identities, available=available)
+    return update_description(run, sets=sets)
 
 
 def save_features(epoch: Epoch, set_name: str, arrays: Mapping[str, np.ndarray], sources) -> None:
@@ -73,10 +89,16 @@ def save_features(epoch: Epoch, set_name: str, arrays: Mapping[str, np.ndarray],
     files.write_arrays(layout.feature_file(epoch.path, set_name), kept, sources=sources)
 
 
-def save_statistics(epoch: Epoch, statistics: Mapping[str, ClassStatistics], sources) -> None:
-    """Write the class statistics of each layer."""
+def save_statistics(
+    epoch: Epoch,
+    statistics: Mapping[str, ClassStatistics],
+    sources: Mapping[str, str],
+    *,
+    set_name: str = "train",
+) -> None:
+    """Write the class statistics of each layer, of the whole training or test set."""
     arrays = parts.statistics_arrays(statistics)
-    files.write_arrays(epoch.path / layout.STATISTICS, arrays, sources=sources)
+    files.write_arrays(layout.statistics_file(epoch.path, set_name), arrays, sources=sources)
 
 
 def save_probes(epoch: Epoch, probes: Mapping[str, Head], sources: Mapping[str, str]) -> None:
