@@ -36,6 +36,8 @@ class Options:
     """address of the scheduler of a Dask cluster whose workers compute instead"""
     device: str | None = None
     """compute with torch on this device, such as cuda (default: with NumPy)"""
+    kept_samples: bool = False
+    """evaluate packed runs on the samples they keep; this replaces the results of all samples"""
     intervals: bool = False
     """print the 95 % interval of each result of detection"""
     json: bool = False
@@ -59,6 +61,7 @@ def main() -> None:
         jobs=options.jobs,
         dask=options.dask,
         device=options.device,
+        kept_samples=options.kept_samples,
     )
     if options.json:
         print(json.dumps([as_json(run) for run in runs], allow_nan=False))

@@ -56,6 +56,7 @@ ALLOWED = {
     "transfer": BASE,
     "caching": BASE | {"transfer"},
     "store": BASE | {"collapse", "detectors", "metrics", "processes", "thresholds", "transfer"},
+    "packing": BASE | {"caching", "detectors", "metrics", "store"},
     "importing": BASE | {"caching", "data", "label_order", "store"},
     "data": {"errors", "literal"},
     "models": {"errors", "projector"},
@@ -77,7 +78,7 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
-    *("caching", "glossary", "importing", "processes", "sources", "spreadsheet"),
+    *("caching", "glossary", "importing", "packing", "processes", "sources", "spreadsheet"),
 }
 OPTIONAL = {"dask", "distributed", "faiss", "fsspec"}
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")

@@ -18,8 +18,8 @@ from ncviz.errors import (
     UnknownNameError,
 )
 from ncviz.evaluation import evaluate
+from ncviz.packing import pack
 from ncviz.store import files, layout, open_run, write
-from ncviz.store.pack import pack
 
 FROM_ARRAYS = [name for name in detectors.names() if detectors.info(name).scores_arrays]
 
@@ -101,7 +101,7 @@ def test_a_layer_without_a_head_has_those_that_look_at_features_alone(tmp_path):
 
 
 def test_epochs_without_weights_keep_no_state(digits_run, tmp_path):
-    packed = pack(digits_run, tmp_path / "packed" / "digits", weights=(6,))
+    packed = pack(digits_run, tmp_path / "packed" / "digits", weights=(6,), progress=False).run
     assert path_of(packed).exists()
     assert not path_of(packed, 4).exists()
     with pytest.raises(MissingDataError, match=r"'knn' was not fitted.*epoch 4 of digits"):
@@ -109,7 +109,7 @@ def test_epochs_without_weights_keep_no_state(digits_run, tmp_path):
     assert "knn" not in packed.epoch(4).detectors()
     assert "msp" in packed.epoch(4).detectors()
     shutil.rmtree(packed.epoch(4).path / "results")
-    again(packed)
+    evaluate([packed], kept_samples=True, progress=False)
     assert not path_of(packed, 4).exists()
 
 

@@ -15,9 +15,9 @@ from whole_runs import EPOCH, make_whole_run, readers, readers_of
 from ncviz.arrays import ClassStatistics
 from ncviz.errors import CorruptFileError, NcvizError, UnknownNameError
 from ncviz.evaluation import evaluate
+from ncviz.packing import pack
 from ncviz.store import files, layout, list_runs, open_run, stamp, write
 from ncviz.store.inventory import inventory
-from ncviz.store.pack import pack
 
 
 @pytest.fixture(scope="module")

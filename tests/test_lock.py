@@ -25,10 +25,10 @@ from ncviz.evaluation.maps import embed
 from ncviz.extraction import adopt, extract, measure_transfer
 from ncviz.importing import import_features
 from ncviz.models import registry
+from ncviz.packing import pack
 from ncviz.store import layout, open_run, write
 from ncviz.store.folders import new_folder
 from ncviz.store.lock import writing
-from ncviz.store.pack import pack
 from ncviz.training import recipe, train
 
 ROOT = Path(__file__).resolve().parents[1]

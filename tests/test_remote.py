@@ -31,10 +31,10 @@ from ncviz.errors import (
 )
 from ncviz.evaluation import evaluate
 from ncviz.evaluation.maps import embed
+from ncviz.packing import pack
 from ncviz.store import bucket, cache, files, layout, list_runs, run_folder, stamp
 from ncviz.store.folders import new_folder
 from ncviz.store.inventory import inventory
-from ncviz.store.pack import pack
 from ncviz.store.remote import RemotePath, place, require_local
 
 fsspec = pytest.importorskip("fsspec")

@@ -10,9 +10,9 @@ import pytest
 
 from ncviz.extraction import extract, pieces
 from ncviz.inference import split_evenly
+from ncviz.packing import pack
 from ncviz.processes import Processes
 from ncviz.store import layout, open_run, write
-from ncviz.store.pack import pack
 from ncviz.store.shards import Shards
 
 ARRAYS = {"encoder": np.arange(12, dtype=np.float32).reshape(4, 3), "labels": np.arange(4)}
@@ -72,7 +72,7 @@ def test_discarding_leaves_the_parts_of_others(shards):
 
 def test_parts_are_not_shared(shards, tmp_path):
     shards.write(0, ARRAYS)
-    copy = pack(shards.epoch.run, tmp_path / "packed", weights=())
+    copy = pack(shards.epoch.run, tmp_path / "packed", weights=(), progress=False).run
     assert not (copy.path / layout.EXTRACTION).exists()
 
 

@@ -223,13 +223,3 @@ def test_the_runs_of_the_repository_are_current():
             assert set(detectors.marks(detectors.names())) <= set(one.current_results()), one.path
             assert len(one.transfer()), one.path
             assert all(len(one.maps(layer).rows) for layer in run.layers), one.path
-
-
-def test_a_parameter_that_came_later_leaves_no_mark_at_what_was_done_before(monkeypatch):
-    energy = lookup("energy")
-    before = detectors.marks(["energy"])
-    monkeypatch.setattr(energy, "parameters", lambda self: {"temperature": 1.0, "later": False})
-    monkeypatch.setattr(energy, "added", {"later": False})
-    assert detectors.marks(["energy"]) == before
-    monkeypatch.setattr(energy, "added", {"later": True})
-    assert detectors.marks(["energy"]) != before

@@ -79,6 +79,11 @@ def score_all(fitted: Mapping[str, Detector], samples: FeatureSet) -> dict[str, 
     }
 
 
+def keeps_training_samples(name: str) -> bool:
+    """Return whether a fitted detector holds the features of its training samples."""
+    return issubclass(lookup(name), Banked)
+
+
 def marks(chosen: Iterable[str]) -> dict[str, str]:
     """What to record beside scores by `chosen`: those of other parameters or versions are stale."""
     return {f"{CODE}detector:{name}": _mark(create(name)) for name in chosen}

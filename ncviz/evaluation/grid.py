@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ncviz import detectors
 from ncviz.detectors import Detector
-from ncviz.errors import MissingDataError
+from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
 from ncviz.evaluation.detector_tables import fitted_table, sensitivity_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
@@ -33,6 +33,7 @@ def evaluate(
     jobs: int | None = None,
     dask: str | None = None,
     device: str | None = None,
+    kept_samples: bool = False,
     progress: bool = True,
 ) -> None:
     """Write the results of the extracted epochs of `runs`; results that are current are kept.
@@ -46,11 +47,14 @@ def evaluate(
     names : detectors; None takes all
     jobs : processes; -1 for one on each core, None for one
     dask : address of the scheduler of a Dask cluster, whose workers compute and write instead
+    kept_samples : evaluate packed runs on the samples they keep, which replaces the results of all
+        samples
     device : of torch, which computes instead of NumPy, such as ``"cuda"``; the same but for
         rounding
 
     Raises
     ------
+    InvalidOptionError : results of a packed run are stale and `kept_samples` is not set
     NcvizError : a run without extracted epochs, an unknown epoch or detector, damaged features, a
         cluster that fails.
     """
@@ -65,6 +69,9 @@ def evaluate(
     work_on = partial(_work, names=names, device=device, absolute=dask is not None)
     # Runs whose results are current can be evaluated, and printed, while somebody else writes them.
     stale = [epoch for epoch in chosen if work_on(epoch)]
+    if not kept_samples:
+        for epoch in stale:
+            _require_unpacked(epoch)
     folders = list(dict.fromkeys(epoch.run.path for epoch in stale))
     with ExitStack() as held:
         for path in sorted(folders, key=str):
@@ -78,6 +85,19 @@ def evaluate(
             for left_out in spread(work, places, folders=seen, advance=bar.update):
                 for reason in left_out:
                     warnings.warn(reason, stacklevel=2)
+
+
+def _require_unpacked(epoch: Epoch) -> None:
+    run = epoch.run
+    if not run.packed:
+        return
+    test = f"{run.id_set}/test"
+    kept = int((run.samples["set"] == test).sum())
+    raise InvalidOptionError(
+        f"Run {run.name} is packed: it keeps {kept:,} of the {run.sets[test].samples:,} samples of "
+        f"{test} that its results were computed from, and they would be lost. Evaluate the "
+        "original run and pack it again, or add --kept-samples to evaluate the kept ones."
+    )
 
 
 def _extracted(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
@@ -182,6 +202,7 @@ def _write(
     }
     write.save_duplicates(epoch, tables.pop("duplicates"), sources)
     write.save_results(epoch, tables, scores, sources)
+    write.discard_distributions(epoch)
     return tuple(reason for part in parts for reason in part.left_out)
 
 

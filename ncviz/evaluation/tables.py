@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 
 from ncviz import collapse, xp
+from ncviz.arrays import FeatureSet
+from ncviz.caching import stratified_sample
 from ncviz.duplicates import count_duplicates
 from ncviz.errors import InvalidArrayError
 from ncviz.evaluation.layers import Layer, Scores
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, Bootstrap, bootstrap, detection_metrics
+from ncviz.xp import Array
 
 GROUPS = ("near", "far", "all")
 _INTERVALS = tuple(f"{metric}_{end}" for metric in INTERVAL_METRICS for end in ("low", "high"))
-_COLLAPSE = ("layer", "metric", "set", "value")
+_COLLAPSE = ("layer", "metric", "set", "value", "samples")
+SPREAD_SAMPLES = 10_000
+"""Training samples that entropy and effective rank are computed from: both depend on n."""
 _DETECTION = (
     *("layer", "detector", "set", "group"),
     *(*DEFINITIONS, *_INTERVALS),
@@ -26,35 +31,45 @@ _MEANS = ("layer", "detector", "group", "sets", *INTERVAL_METRICS, *_INTERVALS)
 
 
 def collapse_table(layer: Layer) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """A row for each metric of a layer, and for each OOD set where the metric is about one.
+    """Return a row per metric of a layer, and per OOD set for metrics of an OOD set.
 
     Returns
     -------
-    table, left_out : the rows, and why metrics were left out that the features make no sense to
+    table, left_out : the rows, and why metrics are left out that are undefined for the features
     """
     if layer.without_features:
         return pd.DataFrame(columns=_COLLAPSE), ()
-    statistics, head = layer.statistics, layer.head
+    statistics, head, spread_out = layer.statistics, layer.head, _stratified(layer.train)
     computed = [
-        ("", lambda: collapse.measure(statistics, head)),
-        ("", lambda: collapse.spread(layer.train.features)),
+        ("", statistics.samples, lambda: collapse.measure(statistics, head)),
+        ("", len(spread_out), lambda: collapse.spread(spread_out)),
     ]
     if head is not None:
-        computed.append(("", lambda: collapse.agreement(layer.train, statistics, head)))
+        agree = partial(collapse.agreement, layer.train, statistics, head)
+        computed.append(("", len(layer.train), agree))
     computed += [
-        (name, partial(collapse.orthogonality, statistics, samples.features))
+        (name, len(samples), partial(collapse.orthogonality, statistics, samples.features))
         for name, samples in layer.ood.items()
     ]
     rows, left_out = [], {}
-    for name, compute in computed:
+    for name, count, compute in computed:
         try:
-            rows += _values(compute().to_dict(), layer=layer.name, set=name)
+            rows += _values(compute().to_dict(), layer=layer.name, set=name, samples=count)
         except InvalidArrayError as error:
             left_out[f"Collapse metrics are left out at layer {layer.name}: {error}"] = None
     return pd.DataFrame(rows, columns=_COLLAPSE), tuple(left_out)
 
 
-def _values(metrics: Mapping[str, float | None], **where: str) -> Iterator[dict]:
+def _stratified(train: FeatureSet) -> Array:
+    """Return the features of a fixed number of training samples, each class in proportion."""
+    labels = np.zeros(len(train), int) if train.labels is None else xp.to_numpy(train.labels)
+    chosen = stratified_sample(labels, SPREAD_SAMPLES)
+    if len(chosen) == len(train):
+        return train.features
+    return train.features[xp.like(chosen, train.features)]
+
+
+def _values(metrics: Mapping[str, float | None], **where: str | int) -> Iterator[dict]:
     for metric, value in metrics.items():
         if value is not None:
             yield {**where, "metric": metric, "value": value}

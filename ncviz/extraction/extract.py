@@ -73,6 +73,7 @@ def extract(
     NcvizError : unknown epoch, set or suite, missing or damaged data, weights or disk space. Every
         file is complete or absent; the same call again goes on where this one stopped.
     """
+    _require_unpacked(run)
     where = choose_device(device)
     processes = join(where)
     progress = progress and processes.first
@@ -179,6 +180,14 @@ def choose_epochs(run: Run, epochs: Sequence[int] | None) -> list[Epoch]:
             f"anew: python scripts/train.py {run.recipe['name']} --run NAME"
         )
     return chosen
+
+
+def _require_unpacked(run: Run) -> None:
+    if run.packed:
+        raise InvalidOptionError(
+            f"Run {run.name} is packed: it keeps only some of the samples that its results were "
+            "computed from. Extract the original run, evaluate it, and pack it again."
+        )
 
 
 def _require_same_data(run: Run, images: Mapping[str, data.ImageSet]) -> None:

@@ -27,6 +27,20 @@ def metric_series(
     return Series(name or metric, rows["epoch"].to_numpy(), _numbers(rows["value"]), style)
 
 
+def sample_count(table: pd.DataFrame, epoch: int | None, layer: str, metric: str) -> str:
+    """Return what a collapse metric was computed from, such as ``"10,000 samples"``.
+
+    A range where OOD sets differ; empty where the metric was not computed.
+    """
+    rows = table[
+        (table["epoch"] == epoch) & (table["layer"] == layer) & (table["metric"] == metric)
+    ]
+    if rows.empty:
+        return ""
+    low, high = int(rows["samples"].min()), int(rows["samples"].max())
+    return f"{low:,} samples" if low == high else f"{low:,} to {high:,} samples"
+
+
 def auroc_series(
     table: pd.DataFrame, layer: str, detector: str | None, group: str, style: Style
 ) -> Series:

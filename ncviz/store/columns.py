@@ -1,6 +1,12 @@
 """The columns that result tables must have, and of which kind each is."""
 
-COLLAPSE = {"layer": "text", "metric": "text", "set": "text", "value": "number"}
+COLLAPSE = {
+    "layer": "text",
+    "metric": "text",
+    "set": "text",
+    "value": "number",
+    "samples": "integer",
+}
 DETECTION = {
     "layer": "text",
     "detector": "text",

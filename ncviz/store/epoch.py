@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ENCODER, PROJECTOR = "encoder", "projector"
 LOGITS = "logits"
 """The only layer of a run that was imported without features."""
+REFITTED = "refitted"
+"""Prefix of score distributions by detectors that a packed run holds fitted to fewer samples."""
 
 
 class Maps(NamedTuple):
@@ -319,7 +321,36 @@ class Epoch(EpochFiles):
         MissingDataError
             If the detector was not evaluated on the set.
         """
-        return np.sort(self.scores(detector, set_name, layer).astype(np.float64))
+        name = f"{layer}/{detector}/{self.full_name(set_name)}"
+        found = self._stored_distribution(name)
+        if found is None:
+            found = np.sort(self.scores(detector, set_name, layer).astype(np.float64))
+        return found
+
+    def reference_distribution(
+        self, detector: str, set_name: str, layer: str = "encoder"
+    ) -> np.ndarray:
+        """Return the increasing scores (N,) of a set that a new sample's score compares with.
+
+        The same as `distribution`, except for detectors that a packed run holds fitted to fewer
+        training samples: these are scores by the detector as it is held.
+        """
+        name = f"{REFITTED}/{layer}/{detector}/{self.full_name(set_name)}"
+        found = self._stored_distribution(name)
+        return self.distribution(detector, set_name, layer) if found is None else found
+
+    def _stored_distribution(self, name: str) -> np.ndarray | None:
+        """Return a distribution that a packed run keeps; None where it keeps none of this name."""
+        path = self.path / layout.DISTRIBUTIONS
+        if not path.exists():
+            return None
+        self._fresh(layout.DISTRIBUTIONS)
+        mend = self._how_to_evaluate(path)
+        if name not in files.array_names(path, mend=mend):
+            return None
+        ranks = f"ranks/{'/'.join(name.split('/')[-2:])}"
+        arrays = files.read_arrays(path, [name, ranks], mend=mend)
+        return parts.as_distribution(path, name, *arrays.values(), mend=mend).expand()
 
     def layer_scores(self, layer: str, detector: str = "") -> dict[str, dict[str, np.ndarray]]:
         """Scores (N,) at a layer by detector and by set's full name; of one detector, or of all."""

@@ -37,6 +37,8 @@ from ncviz.store.remote import RemotePath, is_remote, require_local
 
 FINGERPRINT = checksums.FINGERPRINT
 SOURCES = "sources"
+OWN_TEXTS = (checksums.SEAL, checksums.CONTENT, SOURCES)
+"""Texts of a header that `write_arrays` sets by itself."""
 LARGEST_TEXT = 64 * 2**20
 """bytes of JSON or CSV that are read: a description or history of any training is far below"""
 MOST_CELLS = 2 * 10**8

@@ -27,15 +27,19 @@ from ncviz.store import checksums, files, layout
 if TYPE_CHECKING:
     from ncviz.store.epoch import Epoch
 
-_SAME, _NARROWED = "same", "narrowed"
+_SAME, _NARROWED, _LEFT_OUT = "same", "narrowed", "left_out"
 
 
 def write(
-    epoch: Epoch, fitted: Mapping[str, Mapping[str, Detector]], chosen: Sequence[str]
+    epoch: Epoch,
+    fitted: Mapping[str, Mapping[str, Detector]],
+    chosen: Sequence[str],
+    left_out: Mapping[str, str],
 ) -> None:
     """Write what the detectors of each layer learned from samples, by layer and name.
 
-    `chosen` are all that were asked for: some may not have been fitted at a layer.
+    `chosen` are all that were asked for: some may not have been fitted at a layer. `left_out` are
+    the reasons why others are not stored.
     """
     stored: dict[str, np.ndarray] = {}
     first: dict[str, str] = {}
@@ -55,7 +59,11 @@ def write(
                 stored[name] = _narrow(array)
                 if stored[name].dtype != array.dtype:
                     narrowed.append(name)
-    extra = {_SAME: json.dumps(same, sort_keys=True), _NARROWED: json.dumps(narrowed)}
+    extra = {
+        _SAME: json.dumps(same, sort_keys=True),
+        _NARROWED: json.dumps(narrowed),
+        _LEFT_OUT: json.dumps(dict(left_out), sort_keys=True),
+    }
     made_from = sources(epoch, chosen)
     files.write_arrays(epoch.path / layout.DETECTORS, stored, sources=made_from, extra=extra)
 
@@ -113,6 +121,9 @@ def read(epoch: Epoch, name: str, layer: str) -> Detector:
     prefix = f"{layer}/{name}/"
     attributes = [each for each in _names(epoch) if each.startswith(prefix)]
     if not attributes:
+        reason = _reasons(epoch).get(f"{layer}/{name}")
+        if reason:
+            raise MissingDataError(f"Detector '{name}' cannot score new samples {where}: {reason}.")
         raise MissingDataError(f"Detector '{name}' was not fitted {where}. {_mend(epoch)}")
     if _stale(epoch, name, files.sources_of(path, mend=_mend(epoch))):
         raise MissingDataError(
@@ -193,6 +204,19 @@ def _extra(epoch: Epoch) -> tuple[dict[str, str], set[str]]:
         if not all(isinstance(each, str) for each in (*same.values(), *narrowed)):
             raise TypeError("names must be texts")
         return same, narrowed
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CorruptFileError(
+            f"{path} holds no fitted detectors of ncviz. Delete it. {_mend(epoch)}"
+        ) from error
+
+
+def _reasons(epoch: Epoch) -> dict[str, str]:
+    """Return why states were left out, by layer and name."""
+    path = epoch.path / layout.DETECTORS
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(files.read_header(path, mend=_mend(epoch))[_LEFT_OUT]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CorruptFileError(
             f"{path} holds no fitted detectors of ncviz. Delete it. {_mend(epoch)}"

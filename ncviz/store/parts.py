@@ -9,6 +9,7 @@ import numpy as np
 
 from ncviz.arrays import ClassStatistics, Head, require_finite
 from ncviz.errors import CorruptFileError, InvalidArrayError
+from ncviz.metrics import ScoreDistribution
 from ncviz.store import files, layout
 
 _STATISTICS = ("counts", "means", "scatter", "squares")
@@ -71,7 +72,7 @@ def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> Class
         found != classes
         or shapes != ((classes,), (dim * (dim + 1) // 2,), (classes,))
         or counts.dtype.kind not in "iu"
-        or any(array.dtype != np.float64 for array in (means, packed, squares))
+        or any(array.dtype not in (np.float32, np.float64) for array in (means, packed, squares))
     ):
         raise CorruptFileError(f"{path} has arrays that do not fit. {mend}")
     try:
@@ -85,7 +86,9 @@ def read_statistics(path: Path, layer: str, classes: int, *, mend: str) -> Class
 def as_statistics(arrays: Mapping[str, np.ndarray], layer: str) -> ClassStatistics:
     """The class statistics of `layer` among what `statistics_arrays` made."""
     counts, means, packed, squares = (arrays[f"{layer}.{part}"] for part in _STATISTICS)
-    return ClassStatistics(counts, means, unpack_symmetric(packed, means.shape[1]), squares)
+    wide = [array.astype(np.float64, copy=False) for array in (means, packed, squares)]
+    scatter = unpack_symmetric(wide[1], means.shape[1])
+    return ClassStatistics(counts, wide[0], scatter, wide[2])
 
 
 def require_scores(path: Path, name: str, scores: np.ndarray, *, mend: str) -> np.ndarray:
@@ -95,6 +98,23 @@ def require_scores(path: Path, name: str, scores: np.ndarray, *, mend: str) -> n
             f"{path}: '{name}' must hold one finite number for each sample. {mend}"
         )
     return scores
+
+
+def as_distribution(
+    path: Path, name: str, values: np.ndarray, ranks: np.ndarray, *, mend: str
+) -> ScoreDistribution:
+    """Return order statistics; raise CorruptFileError unless both arrays increase together."""
+    require_scores(path, name, values, mend=mend)
+    if (
+        ranks.shape != values.shape
+        or ranks.dtype.kind != "i"
+        or not len(ranks)
+        or ranks[0] != 0
+        or (np.diff(ranks) <= 0).any()
+        or (np.diff(values) < 0).any()
+    ):
+        raise CorruptFileError(f"{path}: '{name}' must hold increasing order statistics. {mend}")
+    return ScoreDistribution(values.astype(np.float64), ranks.astype(np.int64))
 
 
 def layers_in(path: Path, *, mend: str) -> set[str]:

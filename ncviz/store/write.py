@@ -128,6 +128,13 @@ def save_results(
         files.write_table(epoch.path / path, tables[name], sources=sources)
 
 
+def discard_distributions(epoch: Epoch) -> None:
+    """Remove the score distributions of a packed epoch that was evaluated anew."""
+    path = epoch.path / layout.DISTRIBUTIONS
+    with files.storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
 def save_duplicates(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str]) -> None:
     """Write which sets share samples with the training samples; no file where none does."""
     path = epoch.path / layout.DUPLICATES
@@ -139,10 +146,17 @@ def save_duplicates(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str
 
 
 def save_detectors(
-    epoch: Epoch, detectors: Mapping[str, Mapping[str, Detector]], chosen: Sequence[str]
+    epoch: Epoch,
+    detectors: Mapping[str, Mapping[str, Detector]],
+    chosen: Sequence[str],
+    *,
+    left_out: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what fitted detectors learned, by layer and name, of those `chosen`."""
-    fitted.write(epoch, detectors, chosen)
+    """Write the state of fitted detectors, by layer and name, of those `chosen`.
+
+    `left_out` holds, by layer and name joined by a slash, why the state of others is not written.
+    """
+    fitted.write(epoch, detectors, chosen, left_out or {})
 
 
 def save_transfer(epoch: Epoch, table: pd.DataFrame, sources: Mapping[str, str]) -> None:

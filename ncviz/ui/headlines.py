@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ncviz.results.headlines import HEADLINES, mean_at, series_of
+from ncviz.results.tables import sample_count
 from ncviz.ui import components
 from ncviz.ui.view import View
 
@@ -16,11 +17,12 @@ def cards(view: View, table: pd.DataFrame) -> Iterator[components.Card]:
     before = view.previous_epoch
     for headline in HEADLINES:
         series = series_of(view.run, table, view.layer, headline.metric)
+        counted = sample_count(table, view.epoch, view.layer, headline.metric)
         mean = f" Mean over {len(series)} OOD sets." if len(series) > 1 else ""
         yield components.Card(
             headline.label,
             mean_at(series, view.epoch),
             mean_at(series, before),
-            help=headline.explanation + mean,
+            help=headline.explanation + mean + (f" Computed from {counted}." if counted else ""),
             better=headline.info.direction,
         )

@@ -144,3 +144,6 @@ def _definition(view: View, table: pd.DataFrame, metric: str) -> None:
         components.chart(figure, key=metric, alt=alt)
     with words:
         components.define(info, number(values[0]) if len(values) == 1 else None)
+        counted = tables.sample_count(table, view.epoch, view.layer, metric)
+        if counted:
+            st.caption(f"Computed from {counted}.")
