@@ -20,6 +20,7 @@ from ncviz.figures.near_far import unbeaten
 from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
 from ncviz.results.board import as_frame, group_means, in_long_form, make_board
+from ncviz.results.detectors import label
 from ncviz.store import Run, write
 from ncviz.ui import board_loaders, loaders
 from ncviz.ui.differences import corrected, verdict
@@ -102,15 +103,15 @@ def strip_to_older(run: Run) -> None:
 # The numbers
 
 
-def results(run: Run, epoch: int = 9) -> tuple[pd.DataFrame, pd.DataFrame]:
-    detection, means = run.detection(), run.detection_means()
-    return detection[detection["epoch"] == epoch], means[means["epoch"] == epoch]
+def results(run: Run, epoch: int = 9) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    tables = run.detection(), run.detection_means(), run.comparisons()
+    return tuple(table[table["epoch"] == epoch] for table in tables)
 
 
 @pytest.mark.parametrize("metric", INTERVAL_METRICS)
 def test_the_board_holds_the_results_and_their_plain_means_best_first(run, metric):
-    rows, means = results(run)
-    board = make_board(rows, means, metric, SETS)
+    rows, means, compared = results(run)
+    board = make_board(rows, means, compared, metric, SETS)
     names = [column.title for column in board.columns]
     assert names == ["letters", "birds", "noise", "mean near", "mean far", "mean"]
     assert set(board.detectors) == set(rows["detector"])
@@ -145,8 +146,8 @@ def test_means_agree_with_those_of_the_evaluation_and_bring_their_intervals(run)
 
 
 def test_ranks_are_places_averaged_over_sets(run):
-    rows, means = results(run)
-    board = make_board(rows, means, "fpr95", SETS)
+    rows, means, compared = results(run)
+    board = make_board(rows, means, compared, "fpr95", SETS)
     values = board.values[:, :3]
     for k in range(len(values)):
         places = [
@@ -157,10 +158,10 @@ def test_ranks_are_places_averaged_over_sets(run):
 
 
 def test_a_mean_over_a_set_that_was_not_measured_is_no_number_and_comes_last(run):
-    rows, means = results(run)
-    top = make_board(rows, means, "auroc", SETS).detectors[0]
+    rows, means, compared = results(run)
+    top = make_board(rows, means, compared, "auroc", SETS).detectors[0]
     rows = rows[(rows["detector"] != top) | (rows["set"] != "birds")]
-    board = make_board(rows, means, "auroc", SETS)
+    board = make_board(rows, means, compared, "auroc", SETS)
     assert board.detectors[-1] == top
     measured = ~np.isnan(board.values[-1])
     assert measured.tolist() == [True, False, True, False, True, False]
@@ -176,8 +177,8 @@ def test_a_mean_over_a_set_that_was_not_measured_is_no_number_and_comes_last(run
     ],
 )
 def test_there_is_no_mean_of_one_set_and_none_twice(run, sets, expected):
-    rows, means = results(run)
-    board = make_board(rows[rows["set"].isin(list(sets))], means, "auroc", sets)
+    rows, means, compared = results(run)
+    board = make_board(rows[rows["set"].isin(list(sets))], means, compared, "auroc", sets)
     assert [column.title for column in board.columns] == expected
 
 
@@ -185,11 +186,14 @@ def test_the_table_is_numeric_with_intervals_in_columns_of_their_own(run):
     board = make_board(*results(run), "auroc", SETS)
     labels = families = {name: name for name in board.detectors}
     frame = as_frame(board, labels, families, intervals=True)
-    numeric = frame.drop(columns=["Detector", "Family", "Worse than chance on"], errors="ignore")
+    text = ["Detector", "Family", "Worse than chance on", "Not different from the best on"]
+    numeric = frame.drop(columns=text, errors="ignore")
     assert all(np.issubdtype(kind, np.floating) for kind in numeric.dtypes)
     np.testing.assert_array_equal(frame["noise low"], board.lows[:, 2])
     np.testing.assert_array_equal(frame["mean high"], board.highs[:, -1])
-    assert "noise low" not in as_frame(board, labels, families, intervals=False)
+    np.testing.assert_array_equal(frame["mean near p"], board.corrected[:, 3])
+    bare = as_frame(board, labels, families, intervals=False)
+    assert not {"noise low", "noise p"} & set(bare)
 
 
 def test_the_long_form_holds_every_metric_with_its_interval(run):
@@ -267,6 +271,8 @@ def small_board(**changes) -> Board:
         highs=values + 0.02,
         aurocs=values,
         ranks=np.array([1.25, 2.25, 2.0]),
+        corrected=np.array([[1.0, 1.0, 1.0], [1.0, 1e-9, 0.02], [np.nan, 0.051, np.nan]]),
+        compared_with=("knn", "knn", "<b>knn"),
     )
     return replace(board, **changes)
 
@@ -281,8 +287,12 @@ def test_cells_write_the_value_and_mark_the_best_and_the_wrong_way_round():
     assert list(cells.text) == [
         ["<b>★ 0.900</b>", "<b>★ 0.950</b>", "<b>★ 0.925</b>"],
         ["<b>★ 0.900</b>", "! 0.400", "0.650"],
-        ["", "0.700", ""],
+        ["", "★ 0.700", ""],
     ]
+    assert "significantly different from knn (corrected p < 0.001)" in cells.hovertext[1][1]
+    assert "not significantly different from knn (corrected p = 0.051)" in cells.hovertext[2][1]
+    # The best of a column is not compared with itself.
+    assert "different" not in cells.hovertext[0][2]
     assert "AUROC 0.400 [0.380, 0.420]" in cells.hovertext[1][1]
     assert "worse than chance" in cells.hovertext[1][1]
     assert "not measured" in cells.hovertext[2][0]
@@ -293,7 +303,15 @@ def test_the_lowest_is_the_best_where_lower_is_better():
     board = small_board(metric="fpr95", label="FPR95", higher_is_better=False)
     assert board.best.tolist() == [[True, False, False], [True, True, True], [False] * 3]
     (cells,) = heatmap(board).data
-    assert cells.text[1][1] == "<b>★ ! 0.400</b>"
+    assert cells.text[1][1] == "<b>! 0.400</b>"
+
+
+def test_nothing_is_marked_where_nothing_was_tested():
+    board = small_board(corrected=np.full((3, 3), np.nan), compared_with=("", "", ""))
+    (cells,) = heatmap(board).data
+    assert not board.tested
+    assert "★" not in str(cells.text)
+    assert "different" not in str(cells.hovertext)
 
 
 @pytest.mark.parametrize("metric", INTERVAL_METRICS)
@@ -335,8 +353,10 @@ def test_a_large_board_stays_small():
         lows=values,
         highs=values,
         aurocs=values,
+        corrected=values,
+        compared_with=("detector 7",) * columns,
     )
-    assert len(heatmap(board).to_json()) < 150_000
+    assert len(heatmap(board).to_json()) < 200_000
 
 
 def band(name: str, *, style=None, intervals: bool = True) -> figures.Band:
@@ -441,7 +461,7 @@ def test_temperature_is_on_a_log_axis_with_the_fitted_one_marked():
 def test_the_page_shows_every_detector_on_every_set(open_page, good, run):
     app = healthy(open_page(good))
     (cells,) = figure_of(app, "AUROC of")["data"]
-    rows, _ = results(run)
+    rows, *_ = results(run)
     assert len(cells["text"]) == rows["detector"].nunique()
     assert len(cells["text"][0]) == 6
     frame = app.dataframe[0].value
@@ -457,6 +477,26 @@ def test_the_page_shows_every_detector_on_every_set(open_page, good, run):
     assert "every set counts the same" in said
     assert "Average rank" in said
     assert "Energy, linear probe" in list(frame["Detector"])
+
+
+def test_the_page_marks_all_that_are_not_different_from_the_best(open_page, good, run):
+    app = healthy(open_page(good))
+    (cells,) = figure_of(app, "AUROC of")["data"]
+    frame = app.dataframe[0].value.set_index("Detector")
+    table = run.comparisons()
+    table = table[table["epoch"] == 9]
+    for at, (name, group) in enumerate({**SETS, "": "near"}.items()):
+        own = table[(table["set"] == name) & (table["group"] == group)]
+        tied = {label(each) for each in own.loc[own["tied"], "detector"]}
+        marked = {frame.index[k] for k, row in enumerate(cells["text"]) if "★" in row[at]}
+        assert marked == tied
+        assert 1 <= len(tied) < len(own)
+        column = frame["Not different from the best on"].str.split(", ")
+        assert {each for each, on in column.items() if (name or "mean near") in on} == tied
+    assert "not significantly different from the best of all detectors" in words(app)
+    others = words(healthy(open_page(good, metric=DEFINITIONS["fpr95"].label)))
+    assert "which is done for AUROC only" in others
+    assert "★" not in others
 
 
 @pytest.mark.parametrize("metric", INTERVAL_METRICS)
@@ -512,7 +552,7 @@ def test_followed_detectors_stand_out(open_page, good):
 def test_the_difference_is_that_of_the_results_with_a_test(open_page, good, run):
     app = healthy(open_page(good, tab=TABS[2], first="KNN", second="MSP"))
     table = app.dataframe[1].value.set_index("OOD set")
-    rows, _ = results(run)
+    rows, *_ = results(run)
     aurocs = rows.set_index(["detector", "set"])["auroc"]
     for name in SETS:
         expected = aurocs["knn", name] - aurocs["msp", name]
@@ -587,7 +627,7 @@ def test_few_sets_are_enough(open_page, tmp_path, tab, sets):
     if tab == TABS[1]:
         assert "OOD sets of one kind alone" in words(app)
     if tab == TABS[2] and len(sets) == 1:
-        assert "Holm" not in words(app)
+        assert "chances for a difference" not in words(app)
 
 
 def test_scores_that_rank_the_wrong_way_round_are_remarked(open_page, tmp_path):

@@ -130,7 +130,8 @@ def test_a_run_at_a_url_is_the_run_in_the_folder(made, url):
     assert str(run.path) == url
     assert (run.name, run.epochs, run.layers) == (made.name, made.epochs, made.layers)
     assert run.description == made.description
-    for read in ("collapse", "detection", "detection_means", "calibration", "temperature"):
+    names = ("collapse", "detection", "detection_means", "comparisons", "calibration")
+    for read in (*names, "temperature"):
         pd.testing.assert_frame_equal(getattr(run, read)(), getattr(made, read)())
     for table in ("history", "samples"):
         pd.testing.assert_frame_equal(getattr(run, table), getattr(made, table))

@@ -24,6 +24,7 @@ RESULTS = {
     "collapse": lambda epoch: epoch.collapse(),
     "detection": lambda epoch: epoch.detection(),
     "means": lambda epoch: epoch.detection_means(),
+    "comparisons": lambda epoch: epoch.comparisons(),
     "calibration": lambda epoch: epoch.calibration(),
     "reliability": lambda epoch: epoch.reliability(),
     "temperature": lambda epoch: epoch.temperature(),

@@ -100,6 +100,8 @@ def board(*, higher: bool) -> figures.Board:
         highs=values,
         aurocs=values,
         ranks=np.array([1.0, 2.0]),
+        corrected=np.array([[1.0, 1.0], [0.2, np.nan]]) if higher else np.full((2, 2), np.nan),
+        compared_with=("Energy", "Energy"),
     )
 
 
@@ -107,6 +109,7 @@ def test_the_board_says_who_is_best_on_each_set():
     words = told.board(board(higher=True), ["Energy", "MSP"])
     assert words == (
         "AUROC of 2 detectors. Best on letters Energy 0.900, noise Energy 0.400. "
+        "Not significantly different from the best on noise: Energy. "
         "Worse than chance on a set: Energy."
     )
     assert "letters MSP 0.700" in told.board(board(higher=False), ["Energy", "MSP"])

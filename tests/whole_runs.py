@@ -63,7 +63,8 @@ def readers(run: Run) -> dict[str, Callable[[], object]]:
     for name in ("made/train", "made/test", "letters/test", "noise/test"):
         found[f"features of {name}"] = lambda name=name: epoch.features(name)
         found[f"network scores of {name}"] = lambda name=name: epoch.network_scores(name)
-    for name in ("collapse", "detection", "detection_means", "calibration", "reliability"):
+    names = ("collapse", "detection", "detection_means", "comparisons", "calibration")
+    for name in (*names, "reliability"):
         found[name] = getattr(epoch, name)
     found |= {"temperature": epoch.temperature, "transfer": epoch.transfer}
     for name in detectors.names():

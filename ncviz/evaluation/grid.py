@@ -16,6 +16,7 @@ from ncviz import detectors
 from ncviz.detectors import Detector
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation.calibration import calibration_tables, temperature_table
+from ncviz.evaluation.comparisons import comparisons_table
 from ncviz.evaluation.detector_tables import fitted_table, sensitivity_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
@@ -173,6 +174,7 @@ def _evaluate_layer(
     tables["sensitivity"] = sensitivity_table(
         name, scores, fits, found.variants, epoch.run.ood_sets
     )
+    tables["comparisons"] = comparisons_table(name, scores, epoch.run.ood_sets)
     fitted = found.detectors if epoch.has_weights else {}
     left_out = [layer.without_features] if layer.without_features else []
     left_out += [

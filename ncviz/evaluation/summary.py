@@ -16,6 +16,7 @@ from ncviz.store import Epoch, Run
 from ncviz.transfer import DEFINITIONS
 
 WRONG_WAY = "!"
+TIED = "*"
 _PRINTED = {
     "auroc": "AUROC (higher is better)",
     "aupr_in": "AUPR, ID positive (higher is better)",
@@ -75,17 +76,30 @@ def _transfer_parts(epoch: Epoch) -> list[str]:
 
 
 def _grid(epoch: Epoch, layer: str) -> pd.DataFrame:
-    """Detection results of a layer set by set, and then their means over near, far and all."""
-    sets, means = epoch.detection(), epoch.detection_means()
+    """Return the detection results of a layer on each set, then their means over sets.
+
+    The column `tied_METRIC` says where a detector is not significantly different from the best.
+    """
+    sets, means, compared = epoch.detection(), epoch.detection_means(), epoch.comparisons()
     means = means.assign(set=means["group"].map(_MEANS))
     grid = pd.concat([sets, means], ignore_index=True)
-    return grid[grid["layer"] == layer]
+    grid = grid[grid["layer"] == layer]
+    names = compared["set"].where(compared["set"] != "", compared["group"].map(_MEANS))
+    tied = compared.assign(set=names)[(compared["layer"] == layer) & compared["tied"]]
+    for metric, rows in tied.groupby("metric"):
+        keys = pd.MultiIndex.from_frame(rows[["detector", "set"]])
+        grid[f"tied_{metric}"] = pd.MultiIndex.from_frame(grid[["detector", "set"]]).isin(keys)
+    return grid
 
 
 def _detection_parts(grid: pd.DataFrame, layer: str, intervals: bool) -> list[str]:
     parts = []
     for metric, title in _PRINTED.items():
         parts += ["", f"{title}, {layer}:", _detection_table(grid, metric, intervals)]
+    parts.append(
+        f"{TIED} not significantly different from the best of its column (DeLong's test of AUROC "
+        "on all samples, Holm-corrected p >= 0.05)"
+    )
     if (grid["auroc"] < 0.5).any():
         parts.append(f"{WRONG_WAY} ranks the wrong way round")
     return parts
@@ -166,6 +180,7 @@ def as_json(run: Run) -> dict:
         "collapse": run.collapse().to_dict("records"),
         "detection": run.detection().to_dict("records"),
         "detection_means": run.detection_means().to_dict("records"),
+        "comparisons": run.comparisons().to_dict("records"),
         "calibration": run.calibration().to_dict("records"),
         "temperature": run.temperature().to_dict("records"),
         "transfer": run.transfer().to_dict("records"),
@@ -207,6 +222,8 @@ def _detection_table(grid: pd.DataFrame, metric: str, intervals: bool) -> str:
     if intervals:
         low, high = (grid[f"{metric}_{end}"].map("{:.3f}".format) for end in ("low", "high"))
         cells += " [" + low + ", " + high + "]"
+    if f"tied_{metric}" in grid:
+        cells += grid[f"tied_{metric}"].map({True: TIED, False: " "})
     cells += (grid["auroc"] < 0.5).map({True: WRONG_WAY, False: " "})
     table = grid.assign(cell=cells).pivot(index="detector", columns="set", values="cell")
     table = table.loc[grid["detector"].unique(), grid["set"].unique()]

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.metrics import LEVEL
 
 ROW = 24
 """Height of a row in pixels."""
@@ -40,6 +41,10 @@ class Board:
     lows, highs : (K, C) ends of the 95 % intervals, NaN where there are none
     aurocs : (K, C) the AUROC of the same cells
     ranks : (K,) mean rank over the sets, 1 being the best
+    corrected : (K, C) p-values of the differences from the best of each column, corrected for the
+        number of detectors; NaN where no test was made
+    compared_with : (C,) label of the detector that those of a column are compared with; it may be
+        one that is not shown
     """
 
     metric: str
@@ -52,6 +57,18 @@ class Board:
     highs: np.ndarray
     aurocs: np.ndarray
     ranks: np.ndarray
+    corrected: np.ndarray
+    compared_with: tuple[str, ...]
+
+    @property
+    def tied(self) -> np.ndarray:
+        """(K, C) whether a cell is tested and not significantly different from the best."""
+        return self.corrected >= LEVEL
+
+    @property
+    def tested(self) -> bool:
+        """Whether differences from the best were tested for this metric."""
+        return bool(np.isfinite(self.corrected).any())
 
     @property
     def best(self) -> np.ndarray:
@@ -78,7 +95,10 @@ class Board:
 def leaderboard(
     board: Board, labels: Sequence[str], families: Sequence[str], *, shown: theme.Shown
 ) -> go.Figure:
-    """A row for each detector, the best on top; ★ is the best of a column, ! below chance.
+    """Draw a row for each detector, the best on top.
+
+    ★ marks the detectors that are not significantly different from the best of a column, bold the
+    best value, and ! an AUROC below chance.
 
     Parameters
     ----------
@@ -162,31 +182,29 @@ def _heading(column: Column) -> str:
 
 
 def _cells(board: Board) -> list[list[str]]:
-    best, wrong = board.best, board.wrong
+    flags = np.stack([board.best, board.tied, board.wrong], axis=-1)
     return [
-        [_cell(value, best[k, c], wrong[k, c]) for c, value in enumerate(row)]
+        [_cell(value, *flags[k, c]) for c, value in enumerate(row)]
         for k, row in enumerate(board.values)
     ]
 
 
-def _cell(value: float, best: bool, wrong: bool) -> str:
+def _cell(value: float, best: bool, tied: bool, wrong: bool) -> str:
     if np.isnan(value):
         return ""
-    mark = "! " if wrong else ""
-    return f"<b>★ {mark}{value:.3f}</b>" if best else f"{mark}{value:.3f}"
+    words = f"{'★ ' if tied else ''}{'! ' if wrong else ''}{value:.3f}"
+    return f"<b>{words}</b>" if best else words
 
 
 def _hover(board: Board, labels: Sequence[str], families: Sequence[str]) -> list[list[str]]:
     return [
-        [
-            _words(board, k, c, f"{theme.text(labels[k])} (looks at {theme.text(families[k])})")
-            for c in range(len(board.columns))
-        ]
+        [_words(board, k, c, labels[k], families[k]) for c in range(len(board.columns))]
         for k in range(len(labels))
     ]
 
 
-def _words(board: Board, k: int, c: int, who: str) -> str:
+def _words(board: Board, k: int, c: int, label: str, family: str) -> str:
+    who = f"{theme.text(label)} (looks at {theme.text(family)})"
     value, low, high = (array[k, c] for array in (board.values, board.lows, board.highs))
     column = board.columns[c]
     where = theme.text(column.title) + ("" if column.mean else f" ({column.group})")
@@ -194,6 +212,11 @@ def _words(board: Board, k: int, c: int, who: str) -> str:
         return f"{who}<br>{where}: not measured"
     interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
     words = f"{who}<br>{where}<br>{theme.text(board.label)} {value:.3f}{interval}"
+    p_value, best = board.corrected[k, c], board.compared_with[c]
+    if np.isfinite(p_value) and best != label:
+        differs = "not significantly" if board.tied[k, c] else "significantly"
+        p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+        words += f"<br>{differs} different from {theme.text(best)} (corrected {p})"
     if board.wrong[k, c]:
         words += f"<br>AUROC {board.aurocs[k, c]:.3f}: worse than chance"
     return words

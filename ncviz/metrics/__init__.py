@@ -4,6 +4,12 @@ A sample is accepted as ID if its score is at least the threshold. ID is the pos
 a name says otherwise, and equal scores are always accepted or rejected together.
 """
 
+from ncviz.metrics.best_group import (
+    LEVEL,
+    AurocComponents,
+    BestComparison,
+    compare_with_best,
+)
 from ncviz.metrics.calibration import (
     CALIBRATION_DEFINITIONS,
     Reliability,
@@ -35,6 +41,9 @@ __all__ = [
     "DEFAULT_TPR",
     "DEFINITIONS",
     "INTERVAL_METRICS",
+    "LEVEL",
+    "AurocComponents",
+    "BestComparison",
     "Bootstrap",
     "Curve",
     "DetectionMetrics",
@@ -46,6 +55,7 @@ __all__ = [
     "ScoreDistribution",
     "auroc_variance",
     "bootstrap",
+    "compare_with_best",
     "confusion_matrix",
     "cross_fitted_temperatures",
     "delong",

@@ -12,7 +12,7 @@ from ncviz.errors import InvalidArrayError
 from ncviz.metrics.ranking import percentiles, require_scores
 
 # Placements of equal scores differ by rounding alone.
-_ROUNDING = 1e-30
+ROUNDING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def delong(
             f"and {np.size(second_id):,} ID, {np.size(first_ood):,} and {np.size(second_ood):,} "
             "OOD scores."
         )
-    first, second = _placements(first_id, first_ood), _placements(second_id, second_ood)
+    first, second = placements(first_id, first_ood), placements(second_id, second_ood)
     gaps = [one - other for one, other in zip(first, second, strict=True)]
     return _compare(first, second, _variance(gaps))
 
@@ -68,7 +68,7 @@ def unpaired(
     first_id: np.ndarray, first_ood: np.ndarray, second_id: np.ndarray, second_ood: np.ndarray
 ) -> PairedTest:
     """The same for scores of different samples: the variances of both AUROCs add up."""
-    first, second = _placements(first_id, first_ood), _placements(second_id, second_ood)
+    first, second = placements(first_id, first_ood), placements(second_id, second_ood)
     return _compare(first, second, _variance(first) + _variance(second))
 
 
@@ -136,7 +136,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 def auroc_variance(id_scores: np.ndarray, ood_scores: np.ndarray) -> float:
     """The variance of an AUROC over samples drawn anew, as DeLong et al. estimate it."""
-    return _variance(_placements(id_scores, ood_scores))
+    return _variance(placements(id_scores, ood_scores))
 
 
 def ranks(values: np.ndarray, *, higher_is_better: bool) -> np.ndarray:
@@ -157,7 +157,7 @@ def ranks(values: np.ndarray, *, higher_is_better: bool) -> np.ndarray:
     return np.divide(by_set.sum(axis=1), counts, out=np.full(len(values), np.nan), where=counts > 0)
 
 
-def _placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.ndarray]:
+def placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.ndarray]:
     """For each ID sample the share of OOD below it (N,), for each OOD that of ID above it (M,)."""
     ids, oods = require_scores(id_scores, "ID"), require_scores(ood_scores, "OOD")
     if min(len(ids), len(oods)) < 2:
@@ -181,12 +181,12 @@ def _compare(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], spread: float
 ) -> PairedTest:
     one, other = float(first[0].mean()), float(second[0].mean())
-    deviation = np.sqrt(spread) if spread > _ROUNDING else 0.0
+    deviation = np.sqrt(spread) if spread > ROUNDING else 0.0
     difference = one - other
     reach = float(ndtri(0.975) * deviation)
     if deviation:
         p_value = float(2 * ndtr(-abs(difference) / deviation))
     else:
-        p_value = 1.0 if abs(difference) < np.sqrt(_ROUNDING) else 0.0
+        p_value = 1.0 if abs(difference) < np.sqrt(ROUNDING) else 0.0
     low, high = max(difference - reach, -1.0), min(difference + reach, 1.0)
     return PairedTest(one, other, difference, low, high, p_value)

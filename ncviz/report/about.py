@@ -160,10 +160,23 @@ def _best_row(study: Study) -> Iterator[Row]:
         best = means.loc[means["auroc"].idxmax()]
         words = (
             f"{detectors.label(best['detector'])}, the highest mean over all OOD sets among "
-            f"{len(means)} detectors; being the best of many flatters it."
+            f"{len(means)} detectors; being the best of many flatters it. {_ties(study)}"
         )
         info = metrics.DEFINITIONS["auroc"]
         yield Link(info, "Best AUROC"), with_interval(best, "auroc"), words
+
+
+def _ties(study: Study) -> str:
+    """Name the detectors that are not significantly different from the best mean AUROC."""
+    found = study.here(study.comparisons)
+    own = found[(found["metric"] == "auroc") & (found["set"] == "") & (found["group"] == "all")]
+    tied = own.loc[own["tied"] & (own["detector"] != own["best"]), "detector"]
+    if own.empty:
+        return "Its lead was not tested."
+    if tied.empty:
+        return "All others are significantly worse (DeLong, corrected by Holm)."
+    names = ", ".join(map(detectors.label, detectors.in_order(tied)))
+    return f"Not significantly different from it (DeLong, corrected by Holm): {names}."
 
 
 def with_interval(row: pd.Series, metric: str) -> Number:

@@ -161,15 +161,26 @@ def leaderboard(study: Study) -> Iterator[Block]:
             draw_board(board, labels, looks_at, shown=study.shown),
             f"{board.label} of {len(labels)} detectors on each OOD set at epoch {study.number}, "
             f"layer {study.layer}; the table below holds the same numbers",
-            f"{board.label}: {better} is better; the bluer, the better among those shown. ★ best "
-            "of its column. ! AUROC below 0.5. Point at a cell for its interval.",
+            f"{board.label}: {better} is better; the bluer, the better among those shown. Bold: "
+            f"best value of its column. {_about_ties(board)}! AUROC below 0.5. Point at a cell for "
+            "its interval.",
             (DEFINITIONS[metric],),
         )
         yield _board_table(board, labels)
 
 
+def _about_ties(board: Board) -> str:
+    if not board.tested:
+        return "Its lead is not tested. "
+    return (
+        "★ not significantly different from the best (DeLong's test on all evaluated samples, "
+        "corrected for the number of detectors by Holm, p ≥ 0.05). "
+    )
+
+
 def _board(study: Study, rows: pd.DataFrame, metric: str) -> Board:
-    return make_board(rows, study.here(study.means), metric, study.sets_in(rows))
+    means, comparisons = study.here(study.means), study.here(study.comparisons)
+    return make_board(rows, means, comparisons, metric, study.sets_in(rows))
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:

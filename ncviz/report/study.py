@@ -78,6 +78,10 @@ class Study:
         return self.run.detection_means()
 
     @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        return self.run.comparisons()
+
+    @cached_property
     def transfer(self) -> pd.DataFrame:
         return self.run.transfer()
 

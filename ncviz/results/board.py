@@ -42,13 +42,18 @@ def group_means(
 
 
 def make_board(
-    rows: pd.DataFrame, means: pd.DataFrame, metric: str, sets: Mapping[str, str]
+    rows: pd.DataFrame,
+    means: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    metric: str,
+    sets: Mapping[str, str],
 ) -> Board:
-    """The board of one epoch and layer, best mean first.
+    """Arrange the results of one epoch and layer, best mean first.
 
     Parameters
     ----------
     rows, means : as in `group_means`, of one epoch
+    comparisons : `Epoch.comparisons` of the same layer
     sets : the OOD sets to show, each with its group; near ones come first
     """
     info = metrics.DEFINITIONS[metric]
@@ -71,6 +76,7 @@ def make_board(
     last = values[:, -1]
     order = np.argsort(-last if higher else last, kind="stable")  # NaN comes last
     ranks = metrics.ranks(values[:, : len(sets)], higher_is_better=higher)
+    corrected, compared_with = _compared(comparisons, metric, names, columns)
     return Board(
         metric=metric,
         label=info.label,
@@ -82,7 +88,23 @@ def make_board(
         highs=highs[order],
         aurocs=aurocs[order],
         ranks=ranks[order],
+        corrected=corrected[order],
+        compared_with=compared_with,
     )
+
+
+def _compared(
+    comparisons: pd.DataFrame, metric: str, names: pd.Index, columns: Sequence[Column]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Corrected p-values (K, C) against the best of each column, and the best ones' labels."""
+    tested = comparisons[comparisons["metric"] == metric]
+    found, best = [], []
+    for column in columns:
+        of_set = tested["set"] == ("" if column.mean else column.title)
+        own = tested[of_set & (tested["group"] == column.group)].set_index("detector")
+        found.append(own["p_corrected"].reindex(names).to_numpy(float))
+        best.append(detectors.label(own["best"].iloc[0]) if len(own) else "")
+    return np.column_stack(found), tuple(best)
 
 
 def _cells(of_set: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -122,7 +144,11 @@ def mean_groups(groups: Iterable[str]) -> list[str]:
 def as_frame(
     board: Board, labels: Mapping[str, str], families: Mapping[str, str], *, intervals: bool
 ) -> pd.DataFrame:
-    """The board as a table of numbers, with the ends of intervals in columns of their own."""
+    """Return the board as a table of numbers.
+
+    With `intervals`, the ends of the intervals and the corrected p-values against the best of each
+    column are in columns of their own.
+    """
     frame = {
         "Detector": [labels[name] for name in board.detectors],
         "Family": [families[name] for name in board.detectors],
@@ -133,6 +159,13 @@ def as_frame(
         if intervals:
             frame[f"{column.title} low"] = board.lows[:, at]
             frame[f"{column.title} high"] = board.highs[:, at]
+            if board.tested:
+                frame[f"{column.title} p"] = board.corrected[:, at]
+    if board.tested:
+        frame["Not different from the best on"] = [
+            ", ".join(column.title for column, tied in zip(board.columns, row, strict=True) if tied)
+            for row in board.tied
+        ]
     sets = [at for at, column in enumerate(board.columns) if not column.mean]
     remarks = [", ".join(board.columns[at].title for at in sets if row[at]) for row in board.wrong]
     if any(remarks):

@@ -25,6 +25,20 @@ MEANS = {
     "auroc": "number",
     "fpr95": "number",
 }
+COMPARISONS = {
+    "layer": "text",
+    "metric": "text",
+    "set": "text",
+    "group": "text",
+    "detector": "text",
+    "best": "text",
+    "difference": "number",
+    "low": "number",
+    "high": "number",
+    "p_value": "number",
+    "p_corrected": "number",
+    "tied": "flag",
+}
 CALIBRATION = {
     "temperature": "number",
     "accuracy": "number",

@@ -182,6 +182,15 @@ class Epoch(EpochFiles):
         self.detection()  # which tells whether the groups are still those of the run
         return self._result("means", columns.MEANS)
 
+    def comparisons(self) -> pd.DataFrame:
+        """Return each detector compared with the best one: layer, metric, set, group, detector, ...
+
+        A row with an empty set is about the mean over the OOD sets of its group. `tied` marks the
+        detectors that are not significantly different from the best (corrected by Holm).
+        """
+        self.detection()  # raises where the groups are not those of the run
+        return self._result("comparisons", columns.COMPARISONS)
+
     def calibration(self) -> pd.DataFrame:
         """One row: how far the network's confidence can be believed, before and after scaling."""
         return self._result("calibration", columns.CALIBRATION)

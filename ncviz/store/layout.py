@@ -26,7 +26,8 @@ DUPLICATES = "results/duplicates.parquet"
 TABLES = {
     name: f"results/{name}.parquet"
     for name in (
-        *("collapse", "detection", "means", "calibration", "reliability", "temperature"),
+        *("collapse", "detection", "means", "comparisons"),
+        *("calibration", "reliability", "temperature"),
         *("fitted", "sensitivity"),
     )
 }

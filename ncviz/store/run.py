@@ -205,6 +205,10 @@ class Run:
         """Detection metrics averaged over near, far and all sets: epoch, layer, detector, group."""
         return self._over_epochs(Epoch.detection_means, columns.MEANS)
 
+    def comparisons(self) -> pd.DataFrame:
+        """Return detectors compared with the best, at all evaluated epochs."""
+        return self._over_epochs(Epoch.comparisons, columns.COMPARISONS)
+
     def calibration(self) -> pd.DataFrame:
         """How far confidence can be believed, at all evaluated epochs: epoch, temperature, ece."""
         return self._over_epochs(Epoch.calibration, columns.CALIBRATION)

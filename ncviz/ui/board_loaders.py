@@ -17,6 +17,12 @@ def means_table(run: Run) -> pd.DataFrame:
 
 
 @kept
+def comparisons_table(run: Run) -> pd.DataFrame:
+    """Return detectors compared with the best, of all epochs: epoch, layer, metric, set, ..."""
+    return run.comparisons()
+
+
+@kept
 def calibration_table(run: Run) -> pd.DataFrame:
     """One row for each evaluated epoch: epoch, temperature, ece, ..."""
     return run.calibration()

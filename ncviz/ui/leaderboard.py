@@ -64,7 +64,9 @@ def body(view: View) -> None:
         choice = _choose(view, table, here)
     rows = choice.rows[choice.rows["epoch"] == view.epoch]
     means = choice.means[choice.means["epoch"] == view.epoch]
-    board = make_board(rows, means, choice.metric, choice.sets)
+    compared = board_loaders.comparisons_table(view.run)
+    compared = compared[(compared["epoch"] == view.epoch) & (compared["layer"] == view.layer)]
+    board = make_board(rows, means, compared, choice.metric, choice.sets)
     components.provenance(
         str(view.shown),
         f"{len(board.detectors)} detectors",
@@ -113,7 +115,8 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
             "Intervals in the table",
             ("off", "on"),
             key="intervals",
-            help="on: two more columns for each set, the ends of the 95 % interval.",
+            help="on: further columns for each set, the ends of the 95% interval and, for AUROC, "
+            "the corrected p-value against the best detector.",
         )
         intervals = words == "on"
     shown = [name for name, family in families.items() if not chosen or family in chosen]
@@ -149,12 +152,23 @@ def _heatmap(view: View, board: Board) -> None:
     if board.metric == "auroc" and board.wrong.any():
         colours += "; orange is worse than chance"
     st.caption(
-        f"{plain(board.label)}: {better} is better; {colours}. ★ best of its column. "
+        f"{plain(board.label)}: {better} is better; {colours}. {_about_best(board)} "
         "\\! AUROC below 0.5: OOD samples score higher than known ones more often than not. "
         f"Rows are ordered by the last column. {_about_numbers(board)}"
     )
     with st.popover(f"What is {plain(board.label)}?", icon=":material/help:", width="content"):
         components.define(DEFINITIONS[board.metric])
+
+
+def _about_best(board: Board) -> str:
+    if not board.tested:
+        why = "" if board.metric == "auroc" else ", which is done for AUROC only"
+        return f"Bold: best value of its column; its lead is not tested{why}."
+    return (
+        "Bold: best value of its column. ★ not significantly different from the best of all "
+        "detectors of this layer (DeLong's test on all evaluated samples, corrected for the number "
+        "of detectors by Holm, p ≥ 0.05)."
+    )
 
 
 def _about_numbers(board: Board) -> str:

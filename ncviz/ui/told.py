@@ -105,6 +105,12 @@ def board(shown: Board, labels: Sequence[str]) -> str:
         if len(rows := np.flatnonzero(shown.best[:, at]))
     ]
     told = f"{shown.label} of {len(labels)} detectors. Best on {_some(best)}."
+    if shown.tested:
+        tied = [labels[at] for at in np.flatnonzero(shown.tied[:, -1])]
+        told += (
+            f" Not significantly different from the best on {shown.columns[-1].title}: "
+            f"{_some(tied) or 'none of those shown'}."
+        )
     wrong = [labels[at] for at in np.flatnonzero(shown.wrong.any(axis=1))]
     return told + (f" Worse than chance on a set: {_some(wrong)}." if wrong else "")
 
