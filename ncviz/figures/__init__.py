@@ -2,6 +2,7 @@
 
 from ncviz.figures.bands import Band, BandPanel, bands_over_epochs
 from ncviz.figures.chosen import Marks, SelectedScores, mark_sample
+from ncviz.figures.critical_differences import critical_differences
 from ncviz.figures.curves import OperatingCurve, precision_recall, roc
 from ncviz.figures.differences import differences
 from ncviz.figures.geometry import class_lengths, cosine_histogram
@@ -54,6 +55,7 @@ __all__ = [
     "class_paths",
     "collapse_and_auroc",
     "cosine_histogram",
+    "critical_differences",
     "differences",
     "distinct",
     "gram_heatmaps",

@@ -34,6 +34,7 @@ from ncviz.metrics.distribution import ScoreDistribution
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
 from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
+from ncviz.metrics.rank_analysis import MIN_BLOCKS, MIN_DETECTORS, RankAnalysis, rank_analysis
 from ncviz.metrics.ranking import DEFAULT_TPR, percentiles
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "DEFINITIONS",
     "INTERVAL_METRICS",
     "LEVEL",
+    "MIN_BLOCKS",
+    "MIN_DETECTORS",
     "AurocComponents",
     "BestComparison",
     "Bootstrap",
@@ -51,6 +54,7 @@ __all__ = [
     "Moves",
     "OperatingPoint",
     "PairedTest",
+    "RankAnalysis",
     "Reliability",
     "ScoreDistribution",
     "auroc_variance",
@@ -67,6 +71,7 @@ __all__ = [
     "operating_point",
     "percentiles",
     "precision_recall_curve",
+    "rank_analysis",
     "ranks",
     "reliability",
     "roc_curve",

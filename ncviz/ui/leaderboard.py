@@ -17,6 +17,7 @@ from ncviz.ui import (
     board_calibration,
     board_difference,
     board_loaders,
+    board_ranks,
     board_trends,
     components,
     controls,
@@ -39,12 +40,14 @@ class Choice:
     ----------
     rows, means : results of the layer over all epochs, of the chosen families and sets
     sets : the OOD sets shown, each with its group
+    groups : the groups of OOD sets that are shown, whether or not this run has both
     """
 
     metric: str
     rows: pd.DataFrame
     means: pd.DataFrame
     sets: Mapping[str, str]
+    groups: tuple[str, ...]
     intervals: bool
 
 
@@ -125,7 +128,8 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
     rows = table[table["detector"].isin(shown) & table["set"].isin(list(sets))]
     # In the registry's order, so that equal means are not in that of the file.
     rows = rows.sort_values("detector", key=lambda names: names.map(shown.index), kind="stable")
-    return Choice(metric, rows, means, sets, intervals)
+    shown_groups = KINDS[1:] if kind == KINDS[0] else (kind,)
+    return Choice(metric, rows, means, sets, shown_groups, intervals)
 
 
 def _explain_layer(view: View) -> None:
@@ -233,6 +237,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
             "Over epochs",
             "Near against far",
             "Is the difference real?",
+            "Ranks over sets and runs",
             "Temperature and calibration",
         ],
         key="tab",
@@ -243,6 +248,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
         lambda: board_trends.over_epochs(view, board, choice.rows, choice.means, choice.sets),
         lambda: board_trends.near_far(view, board),
         lambda: board_difference.show(view, board, choice.sets),
+        lambda: board_ranks.show(view, board, choice.groups),
         lambda: board_calibration.show(view, choice.sets),
     )
     for tab, draw in zip(tabs, contents, strict=True):

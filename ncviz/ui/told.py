@@ -20,6 +20,7 @@ from ncviz.figures import (
     Series,
     Strip,
 )
+from ncviz.metrics import RankAnalysis
 from ncviz.ui.components import number, percent
 
 _MOST = 6  # things that are told one by one; a longer sentence is heard by nobody
@@ -113,6 +114,20 @@ def board(shown: Board, labels: Sequence[str]) -> str:
         )
     wrong = [labels[at] for at in np.flatnonzero(shown.wrong.any(axis=1))]
     return told + (f" Worse than chance on a set: {_some(wrong)}." if wrong else "")
+
+
+def ranks(found: RankAnalysis, labels: Sequence[str]) -> str:
+    """Describe mean ranks: the best group, and the worst detector."""
+    order = np.argsort(found.ranks, kind="stable")
+    each = [f"{labels[at]} {found.ranks[at]:.1f}" for at in order]
+    told = f"Mean ranks of {len(labels)} detectors over {found.blocks} blocks: {_some(each)}."
+    if not found.significant:
+        return f"{told} No significant differences."
+    group = found.cliques[0]
+    if len(group) == 1:
+        return f"{told} {labels[order[0]]} differs significantly from all others."
+    members = [labels[at] for at in group[1:]]
+    return f"{told} Not significantly different from {labels[order[0]]}: {_some(members)}."
 
 
 def near_far(families: Iterable[Family], label: str, *, higher_is_better: bool) -> str:
