@@ -16,7 +16,7 @@ TABLES_VERSION = "4"
 """Counted up when results consist of other tables or columns, or are computed in another way."""
 TRANSFER_VERSION = "1"
 """Counted up when the same features come to other transfer errors."""
-MAPS_VERSION = 2
+MAPS_VERSION = 3
 """Counted up when a map of the same features comes out otherwise."""
 
 Direction = Literal["lower", "higher", "limit", "none"]

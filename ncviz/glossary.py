@@ -220,6 +220,12 @@ _DETECTION = (
         ("interval", "bootstrap"),
     ),
     Term(
+        "Critical difference",
+        "The smallest difference in mean rank at which two detectors differ significantly. The "
+        "diagram joins detectors by a bar where no pair differs by as much.",
+        ("Friedman test", "Conover", "Holm", "rank"),
+    ),
+    Term(
         "Verdict",
         "What a detector says about one image: known or unknown, at the chosen threshold.",
     ),
@@ -271,6 +277,24 @@ _COMPARING = (
         "PCA",
         "The two directions in which the features vary most, drawn as a plane.",
         ("principal components",),
+    ),
+    Term(
+        "Trustworthiness",
+        "How far the neighbours that a map shows are neighbours in the features too. 1: all of "
+        "them; about 0.5: no better than a random arrangement.",
+        ("map quality",),
+    ),
+    Term(
+        "Preserved neighbours",
+        "The share of a sample's 15 nearest neighbours in the features that are among its 15 "
+        "nearest in the map, averaged over the mapped samples.",
+        ("map quality",),
+    ),
+    Term(
+        "Explained variance",
+        "The share of the features' variance that the two axes of a linear view show. What is "
+        "missing from 100% lies in directions that the view hides.",
+        ("PCA", "map quality"),
     ),
     Term(
         "Nearest neighbours",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
-from ncviz.embedding import etf_view, pca_view
+from ncviz.embedding import etf_view, map_quality, pca_view
 from ncviz.errors import InvalidArrayError, MissingDataError
 from ncviz.evaluation import evaluate
 from ncviz.store import Epoch, Run, marks, write
@@ -148,16 +148,20 @@ def add_maps(run: Run, *, epochs: Sequence[int] | None = None) -> None:
     last = run.epoch(run.epochs[-1])
     for number in epochs or run.epochs:
         epoch = run.epoch(number)
-        points = {}
+        points, quality = {}, {}
         for layer in run.layers:
             features = mapped_features(epoch, layer)
-            pca = pca_view(mapped_features(last, layer)).project(features)
+            view = pca_view(mapped_features(last, layer))
+            pca = view.project(features)
+            measured = map_quality(features, {"umap": pca[:, ::-1], "pca": pca})
+            measured["pca"] = measured["pca"]._replace(explained=view.explained(features))
+            quality[layer] = measured
             points[layer] = {"umap": np.ascontiguousarray(pca[:, ::-1]), "pca": pca}
             try:
                 points[layer]["etf"] = etf_view(last.statistics(layer)).project(features)
             except InvalidArrayError:
                 continue  # two classes have no plane of class means
-        write.save_maps(epoch, rows, points, map_sources(epoch))
+        write.save_maps(epoch, rows, points, map_sources(epoch), quality)
 
 
 def map_sources(epoch: Epoch) -> dict[str, str]:

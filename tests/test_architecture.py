@@ -55,7 +55,8 @@ ALLOWED = {
     "through_training": BASE,
     "transfer": BASE,
     "caching": BASE | {"transfer"},
-    "store": BASE | {"collapse", "detectors", "metrics", "processes", "thresholds", "transfer"},
+    "store": BASE
+    | {"collapse", "detectors", "embedding", "metrics", "processes", "thresholds", "transfer"},
     "packing": BASE | {"caching", "detectors", "metrics", "store"},
     "importing": BASE | {"caching", "data", "label_order", "store"},
     "data": {"errors", "literal"},

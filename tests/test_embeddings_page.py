@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from made_runs import add_maps, make_run, map_sources
 from streamlit.testing.v1 import AppTest
 
+from ncviz.figures.maps import KINDS
 from ncviz.store import open_run, write
 from ncviz.ui import scatter
 
@@ -64,6 +65,28 @@ def shown_samples(folder: Path) -> list[tuple[str, int]]:
     run = open_run(folder / "cats")
     shown = run.samples.iloc[run.epoch(9).maps("encoder").rows]
     return list(zip(shown["set"], shown["index"], strict=True))
+
+
+@pytest.mark.parametrize("epoch", [4, 9])
+@pytest.mark.parametrize("kind", ["umap", "pca"])
+def test_the_map_states_its_quality(monkeypatch, tmp_path, epoch, kind):
+    run = make_run(tmp_path, "cats", layers=("encoder", "projector"))
+    add_maps(run)
+    app = open_page(monkeypatch, tmp_path, epoch=str(epoch), map=KINDS[kind])
+    said = "\n".join(str(each.value) for each in app.caption).replace("\\", "")
+    assert f"at epoch {epoch}, on its 128 samples" in said
+    for layer in run.layers:
+        found = run.epoch(epoch).maps(layer).quality[kind]
+        assert f"{layer}: trustworthiness {found.trustworthiness:.3f}" in said
+        assert f"{100 * found.preserved:.0f} % of the 15 nearest neighbours" in said
+        shown = f"{100 * sum(found.explained):.0f} % of the variance shown"
+        assert (shown in said) == (kind == "pca")
+
+
+def test_maps_without_a_measured_quality_say_so(monkeypatch, thinned):
+    app = open_page(monkeypatch, thinned)
+    said = "\n".join(str(each.value) for each in app.caption)
+    assert "The quality of this map is not measured" in said
 
 
 def test_chosen_samples_are_marked_by_a_bit_each(monkeypatch, thinned):

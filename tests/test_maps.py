@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_runs import add_samples, make_run, mapped_features, mapped_sets
 
-from ncviz.embedding import etf_view, pca_view
+from ncviz.embedding import etf_view, map_quality, pca_view
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation.maps import embed
 from ncviz.store import open_run, write
@@ -121,6 +121,36 @@ def test_linear_views_of_all_epochs_look_along_the_last_one_s_axes(run):
             np.testing.assert_array_equal(points["pca"], expected)
             expected = etf_view(last.statistics(layer)).project(features)
             np.testing.assert_array_equal(points["etf"], expected)
+
+
+def test_every_map_states_its_quality(run):
+    run = again(run)
+    last = run.epoch(9)
+    for number in run.epochs:
+        for layer in run.layers:
+            made = run.epoch(number).maps(layer)
+            features = mapped_features(run.epoch(number), layer)
+            measured = map_quality(features, made.points)
+            view = pca_view(mapped_features(last, layer))
+            flat = etf_view(last.statistics(layer))
+            measured["pca"] = measured["pca"]._replace(explained=view.explained(features))
+            measured["etf"] = measured["etf"]._replace(explained=flat.explained(features))
+            assert made.quality == measured
+            assert made.quality["umap"].explained == ()
+
+
+def test_quality_of_thinned_maps_is_that_of_the_mapped_samples(run):
+    whole, thinned = again(run).epoch(9).maps(), again(run, limit=40).epoch(9).maps()
+    features = mapped_features(run.epoch(9), "encoder")
+    place = {row: at for at, row in enumerate(whole.rows.tolist())}
+    chosen = [place[row] for row in thinned.rows.tolist()]
+    found = map_quality(features[chosen], {"umap": thinned.points["umap"]})
+    assert thinned.quality["umap"] == found["umap"]
+
+
+def test_a_map_of_few_samples_has_no_quality(run):
+    assert again(run, limit=30).epoch(9).maps().quality == {}
+    assert again(run, limit=31).epoch(9).maps().quality.keys() == {"umap", "pca", "etf"}
 
 
 def test_thinned_samples_get_their_own_points(run, tmp_path):

@@ -22,6 +22,7 @@ from ncviz.detectors import probe_energy
 from ncviz.errors import MissingDataError, NcvizError, StorageError, UnknownNameError
 from ncviz.report import definitions, formulas
 from ncviz.report.page import anchor
+from ncviz.results.maps import quality_in_words
 from ncviz.store import list_runs, open_run
 from ncviz.store.inventory import inventory
 
@@ -208,6 +209,14 @@ def test_roc_passes_through_the_point_of_fpr95(page, cats):
     assert len(points) == 2
     for trace, name in zip(points, ("letters", "noise"), strict=True):
         np.testing.assert_allclose(values(trace["x"])[0], found.loc[name, "fpr95"], atol=1e-6)
+
+
+def test_maps_state_their_quality_at_both_epochs(cats):
+    reader = read(cats, epoch=4)
+    for number in (1, 4):
+        found = cats.epoch(number).maps("encoder").quality["pca"]
+        words = f"epoch {number}, {quality_in_words(found)}"
+        assert words in reader.sections["maps"]
 
 
 def test_maps_show_every_sample_at_the_first_epoch_and_the_chosen_one(cats):

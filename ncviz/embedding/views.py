@@ -41,6 +41,15 @@ class LinearView:
         require_finite(features, "Features")
         return ((features - self.origin) @ self.axes.T).astype(np.float32)
 
+    def explained(self, features: np.ndarray) -> tuple[float, ...]:
+        """Return the share of the variance of features (N, D) along each axis, 0..1.
+
+        Features without any variance have none along an axis.
+        """
+        shown = self.project(features).var(axis=0, dtype=np.float64)
+        total = float(np.asarray(features).var(axis=0, dtype=np.float64).sum())
+        return tuple((shown / total if total > 0 else np.zeros(len(shown))).tolist())
+
 
 def pca_view(features: np.ndarray, *, axes: int = 2) -> LinearView:
     """The view along the directions in which the features vary most, widest first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,8 +20,8 @@ _MIN_SAMPLES = 2
 def comparisons_table(layer: str, scores: Scores, groups: Mapping[str, str]) -> pd.DataFrame:
     """Return a row for each detector on each OOD set, and on each mean over several sets.
 
-    A detector that lacks a set is left out there, and in the means over that set. Sets of a single
-    sample have no variance and no comparison.
+    A detector that lacks a set, or scored fewer samples of it than the others, is left out there
+    and in the means over that set. Sets of a single sample have no variance and no comparison.
 
     Parameters
     ----------
@@ -49,9 +50,16 @@ def comparisons_table(layer: str, scores: Scores, groups: Mapping[str, str]) -> 
 
 def _components(scores: Scores, name: str) -> tuple[list[str], AurocComponents] | None:
     """Detectors that scored a set, and the components of their AUROCs."""
-    detectors = [detector for detector, by_set in scores.items() if {"test", name} <= by_set.keys()]
-    if not detectors:
+    sizes = {
+        detector: (len(by_set["test"]), len(by_set[name]))
+        for detector, by_set in scores.items()
+        if {"test", name} <= by_set.keys()
+    }
+    if not sizes:
         return None
+    # Only scores of the same samples can be paired.
+    ((shared, _),) = Counter(sizes.values()).most_common(1)
+    detectors = [detector for detector, size in sizes.items() if size == shared]
     ids, oods = (
         np.array([scores[detector][each] for detector in detectors], np.float64)
         for each in ("test", name)

@@ -6,7 +6,15 @@ import numpy as np
 from tqdm import tqdm
 
 from ncviz.definitions import CODE
-from ncviz.embedding import LinearView, etf_view, pca_view, umap_chain
+from ncviz.embedding import (
+    QUALITY_NEIGHBOURS,
+    LinearView,
+    MapQuality,
+    etf_view,
+    map_quality,
+    pca_view,
+    umap_chain,
+)
 from ncviz.embedding.maps import MIN_DISTANCE, NEIGHBOURS
 from ncviz.errors import InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.store import Epoch, Run, marks, write
@@ -33,7 +41,8 @@ def embed(
 
     Parameters
     ----------
-    limit : most samples of the ID test set and the OOD sets together; evenly chosen beyond
+    limit : most samples of the ID test set and the OOD sets together; evenly chosen beyond. The
+        quality of maps is measured on the same samples
     seed, neighbours, min_distance : of UMAP, see `ncviz.embedding.first_map`
 
     Raises
@@ -55,11 +64,12 @@ def embed(
     for epoch in tqdm(epochs, unit="epoch", desc=f"embed {run.name}", disable=not progress):
         sources = epoch.inputs() | made_by | {f"{CODE}previous": mark}
         if epoch.maps_sources() != sources:
-            points = {
-                layer: _layer_maps(epoch, rows, layer, views[layer], previous, options)
-                for layer in run.layers
-            }
-            write.save_maps(epoch, rows, points, sources)
+            points, quality = {}, {}
+            for layer in run.layers:
+                points[layer], quality[layer] = _layer_maps(
+                    epoch, rows, layer, views[layer], previous, options
+                )
+            write.save_maps(epoch, rows, points, sources, quality)
         mark = epoch.maps_fingerprint
         previous = epoch
 
@@ -107,9 +117,16 @@ def _layer_maps(
     views: dict[str, LinearView],
     previous: Epoch | None,
     options: dict,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, MapQuality]]:
+    """Return the maps of a layer and their quality, by kind."""
     features = _features(epoch, rows, layer)
     before: Maps | None = None if previous is None else previous.maps(layer)
     start = None if before is None else before.points["umap"]
     umap = next(umap_chain([features], previous=start, **options))
-    return {"umap": umap} | {kind: view.project(features) for kind, view in views.items()}
+    points = {"umap": umap} | {kind: view.project(features) for kind, view in views.items()}
+    if len(rows) <= 2 * QUALITY_NEIGHBOURS:
+        return points, {}
+    quality = map_quality(features, points)
+    for kind, view in views.items():
+        quality[kind] = quality[kind]._replace(explained=view.explained(features))
+    return points, quality

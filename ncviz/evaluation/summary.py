@@ -222,9 +222,9 @@ def _detection_table(grid: pd.DataFrame, metric: str, intervals: bool) -> str:
     if intervals:
         low, high = (grid[f"{metric}_{end}"].map("{:.3f}".format) for end in ("low", "high"))
         cells += " [" + low + ", " + high + "]"
+    cells += (grid["auroc"] < 0.5).map({True: WRONG_WAY, False: " "})
     if f"tied_{metric}" in grid:
         cells += grid[f"tied_{metric}"].map({True: TIED, False: " "})
-    cells += (grid["auroc"] < 0.5).map({True: WRONG_WAY, False: " "})
     table = grid.assign(cell=cells).pivot(index="detector", columns="set", values="cell")
     table = table.loc[grid["detector"].unique(), grid["set"].unique()]
     return table.rename_axis(index=None, columns=None).to_string()

@@ -27,7 +27,7 @@ from ncviz.report.blocks import Block, Heading, Link, Missing, Number, Picture, 
 from ncviz.report.study import Study
 from ncviz.results import detectors
 from ncviz.results.calibration import calibration_panels, reliable_lines, temperature_lines
-from ncviz.results.maps import MapSeries, read_maps
+from ncviz.results.maps import MapSeries, quality_in_words, read_maps
 from ncviz.results.trade_off import (
     DETECTION,
     TRANSFER,
@@ -232,5 +232,16 @@ def _map(
         f"{title} of {len(series.sets):,} samples at layer {series.layers[layer]}, "
         f"epochs {' and '.join(map(str, epochs))}",
         f"{_READING[kind]} Known samples have the colour of their class"
-        f"{' (ten classes; the others are grey)' if some else ''}; OOD samples are open and grey.",
+        f"{' (ten classes; the others are grey)' if some else ''}; OOD samples are open and grey."
+        f"{_quality(series, kind, layer, epochs)}",
     )
+
+
+def _quality(series: MapSeries, kind: str, layer: int, epochs: list[int]) -> str:
+    """Describe how faithful the maps of some epochs are, as a sentence of a caption."""
+    parts = [
+        f"epoch {epoch}, {quality_in_words(series.quality[place])}"
+        for epoch in epochs
+        if (place := (epoch, series.layers[layer], kind)) in series.quality
+    ]
+    return f" Quality of the map: {'; '.join(parts)}." if parts else ""

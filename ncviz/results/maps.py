@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncviz.embedding import QUALITY_NEIGHBOURS, MapQuality
 from ncviz.errors import MissingDataError
+from ncviz.results.words import percent
 from ncviz.store import Run
 
 MAPPED_LAYERS = ("encoder", "projector")
@@ -22,6 +24,7 @@ class MapSeries:
     sets : (N,) position in `set_names`
     positions : (N,) which sample of its set
     labels : (N,) class, -1 where the sample belongs to none of the run's
+    quality : by epoch, layer and kind of map, where it was measured
     """
 
     epochs: tuple[int, ...]
@@ -31,6 +34,7 @@ class MapSeries:
     sets: np.ndarray
     positions: np.ndarray
     labels: np.ndarray
+    quality: dict[tuple[int, str, str], MapQuality]
 
     @property
     def known(self) -> int:
@@ -60,7 +64,25 @@ def read_maps(run: Run) -> MapSeries | None:
     samples = samples.iloc[rows]
     sets = samples["set"].map({name: at for at, name in enumerate(set_names)}).to_numpy(np.int64)
     labels = np.where(sets == 0, samples["label"].to_numpy(), -1)
-    return MapSeries(tuple(found), layers, points, set_names, sets, positions, labels)
+    quality = {
+        (number, layer, kind): one
+        for number, made in found.items()
+        for layer, each in zip(layers, made, strict=True)
+        for kind, one in each.quality.items()
+    }
+    return MapSeries(tuple(found), layers, points, set_names, sets, positions, labels, quality)
+
+
+def quality_in_words(quality: MapQuality) -> str:
+    """Describe the quality of a map in one phrase."""
+    words = (
+        f"trustworthiness {quality.trustworthiness:.3f}, {percent(quality.preserved, 0)} of the "
+        f"{QUALITY_NEIGHBOURS} nearest neighbours preserved"
+    )
+    if not quality.explained:
+        return words
+    axes = " + ".join(percent(share, 0) for share in quality.explained)
+    return f"{words}, {percent(sum(quality.explained), 0)} of the variance shown ({axes})"
 
 
 def _maps_at(run: Run, number: int, layers: tuple[str, ...]) -> list:

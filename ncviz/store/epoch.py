@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ncviz.arrays import ClassStatistics, FeatureSet, Head
+from ncviz.embedding import MapQuality
 from ncviz.errors import CorruptFileError, MissingDataError, UnknownNameError
 from ncviz.projector import etf_size, project
 from ncviz.store import columns, files, fitted, layout, marks, parts, room
@@ -32,10 +33,12 @@ class Maps(NamedTuple):
     ----------
     rows : (N,) which rows of `Run.samples` are shown, the same in every epoch
     points : (N, 2) float32 by kind of map: ``"umap"``, ``"pca"``, ``"etf"`` (class-mean basis)
+    quality : by kind of map; empty where there are too few samples to measure it
     """
 
     rows: np.ndarray
     points: dict[str, np.ndarray]
+    quality: dict[str, MapQuality]
 
 
 @dataclass(frozen=True)
@@ -409,7 +412,7 @@ class Epoch(EpochFiles):
         rows = arrays.get("rows", np.empty((0, 0)))
         if not points or any(array.shape != (*rows.shape, 2) for array in points.values()):
             raise CorruptFileError(f"{path} holds no maps of the {layer}. Delete it. {mend}")
-        return Maps(rows, points)
+        return Maps(rows, points, parts.read_quality(path, arrays, layer, mend=mend))
 
     def maps_sources(self) -> dict[str, str]:
         """What made the maps, by name; empty unless they are there and current."""

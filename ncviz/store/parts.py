@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from ncviz.arrays import ClassStatistics, Head, require_finite
+from ncviz.embedding import MapQuality
 from ncviz.errors import CorruptFileError, InvalidArrayError
 from ncviz.metrics import ScoreDistribution
 from ncviz.store import files, layout
 
+_QUALITY = "quality:"
+"""Prefix of the arrays that hold the quality of maps; no layer's name may have a colon."""
+_ROUNDING = 1e-6
 _STATISTICS = ("counts", "means", "scatter", "squares")
 
 
@@ -115,6 +119,47 @@ def as_distribution(
     ):
         raise CorruptFileError(f"{path}: '{name}' must hold increasing order statistics. {mend}")
     return ScoreDistribution(values.astype(np.float64), ranks.astype(np.int64))
+
+
+def quality_arrays(quality: Mapping[str, Mapping[str, MapQuality]]) -> dict[str, np.ndarray]:
+    """Return the quality of each layer's maps as arrays by layer, kind and measure."""
+    return {
+        f"{_QUALITY}{layer}/{kind}/{name}": np.atleast_1d(np.array(value, np.float64))
+        for layer, maps in quality.items()
+        for kind, one in maps.items()
+        for name, value in one._asdict().items()
+    }
+
+
+def read_quality(
+    path: Path, arrays: Mapping[str, np.ndarray], layer: str, *, mend: str
+) -> dict[str, MapQuality]:
+    """Return the quality of a layer's maps, by kind, from what `quality_arrays` made.
+
+    Raises
+    ------
+    CorruptFileError
+        If a measure is missing or is not a share.
+    """
+    prefix = f"{_QUALITY}{layer}/"
+    kinds = {name.removeprefix(prefix).split("/")[0] for name in arrays if name.startswith(prefix)}
+    found = {}
+    for kind in sorted(kinds):
+        values = [arrays.get(f"{prefix}{kind}/{name}") for name in MapQuality._fields]
+        if not all(_are_shares(each) for each in values) or [len(v) for v in values[:2]] != [1, 1]:
+            raise CorruptFileError(
+                f"{path}: the quality of the {kind} map of layer {layer} must be shares, from 0 to "
+                f"1. {mend}"
+            )
+        trustworthiness, preserved, explained = (each.tolist() for each in values)
+        found[kind] = MapQuality(trustworthiness[0], preserved[0], tuple(explained))
+    return found
+
+
+def _are_shares(array: np.ndarray | None) -> bool:
+    if array is None or array.ndim != 1 or array.dtype.kind != "f":
+        return False
+    return bool(((array >= 0) & (array <= 1 + _ROUNDING)).all())
 
 
 def layers_in(path: Path, *, mend: str) -> set[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ncviz.arrays import ClassStatistics, Head
 from ncviz.detectors import Detector
+from ncviz.embedding import MapQuality
 from ncviz.errors import CorruptFileError, InvalidOptionError
 from ncviz.store import files, fitted, layout, parts, sample_sets
 from ncviz.store.description import FORMAT, sealed
@@ -169,11 +170,16 @@ def save_maps(
     rows: np.ndarray,
     points: Mapping[str, Mapping[str, np.ndarray]],
     sources: Mapping[str, str],
+    quality: Mapping[str, Mapping[str, MapQuality]] | None = None,
 ) -> str:
-    """Write which samples are mapped and their points by layer and kind; returns a fingerprint."""
+    """Write the mapped samples, their points and the maps' quality, both by layer and kind.
+
+    Returns a fingerprint of the file.
+    """
     arrays = {
         f"{layer}/{kind}": array for layer, maps in points.items() for kind, array in maps.items()
     }
+    arrays |= parts.quality_arrays(quality or {})
     return files.write_arrays(epoch.path / layout.MAPS, {"rows": rows, **arrays}, sources=sources)
 
 

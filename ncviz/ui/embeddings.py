@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from ncviz.embedding import QUALITY_NEIGHBOURS
 from ncviz.figures.maps import (
     CORRECT_COLOURS,
     GROUP_COLOURS,
@@ -18,6 +19,8 @@ from ncviz.figures.maps import (
     class_colours,
     ten_of,
 )
+from ncviz.results.maps import quality_in_words
+from ncviz.results.words import percent
 from ncviz.ui import components, controls, detector, loaders, samples, selection
 from ncviz.ui.components import plain
 from ncviz.ui.scatter import Lasso, as_bits, scatter
@@ -74,6 +77,7 @@ def body(view: View) -> None:
         on_look=lambda sample: _look(view, series, sample),
     )
     st.caption(_reading(choice))
+    st.caption(_quality(view, series, choice.kind))
     if len(series.layers) == 1 and not view.run.imported:
         _one_panel(view, series)
     samples.show(view, choice.detector)
@@ -260,6 +264,25 @@ def _legend(view: View, choice: Choice) -> list[dict[str, Any]]:
         score = f"{detector.label(choice.detector)} score at {choice.scored_at}: below all ID"
         entries.append({"text": score, "group": None, "tint": None})
     return entries
+
+
+def _quality(view: View, series: loaders.MapSeries, kind: str) -> str:
+    """Describe how faithful the map is at each layer of the shown epoch."""
+    parts = [
+        f"{plain(layer)}: {quality_in_words(series.quality[place])}"
+        for layer in series.layers
+        if (place := (view.epoch, layer, kind)) in series.quality
+    ]
+    if not parts:
+        return (
+            f"The quality of this map is not measured: that requires more than "
+            f"{2 * QUALITY_NEIGHBOURS} samples."
+        )
+    return (
+        f"**Quality of this map** at epoch {view.epoch}, on its {len(series.sets):,} samples. "
+        f"{'; '.join(parts)}. At random, trustworthiness is about 0.5 and "
+        f"{percent(QUALITY_NEIGHBOURS / (len(series.sets) - 1))} of neighbours are preserved."
+    )
 
 
 def _reading(choice: Choice) -> str:

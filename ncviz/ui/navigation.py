@@ -45,7 +45,10 @@ EMBEDDINGS = Page(
     "Embeddings",
     ":material/scatter_plot:",
     "What does the network see?",
-    ("Features", "Encoder", "Projector", "ID", "Near and far", "UMAP", "PCA", "Percentile"),
+    (
+        *("Features", "Encoder", "Projector", "ID", "Near and far", "UMAP", "PCA", "Percentile"),
+        *("Trustworthiness", "Preserved neighbours", "Explained variance"),
+    ),
 )
 TRADE_OFF = Page(
     "pages/4_Trade-off.py",
@@ -68,7 +71,10 @@ LEADERBOARD = Page(
     "Leaderboard",
     ":material/leaderboard:",
     "Which detector for which kind of unknown?",
-    ("Detector", "OOD", "Near and far", "AUROC", "FPR95", "AUPR", "Confidence interval", "ECE"),
+    (
+        *("Detector", "OOD", "Near and far", "AUROC", "FPR95", "AUPR", "Confidence interval"),
+        *("Critical difference", "ECE"),
+    ),
 )
 COMPARE = Page(
     "pages/8_Compare.py",
