@@ -74,12 +74,12 @@ def test_the_map_states_its_quality(monkeypatch, tmp_path, epoch, kind):
     add_maps(run)
     app = open_page(monkeypatch, tmp_path, epoch=str(epoch), map=KINDS[kind])
     said = "\n".join(str(each.value) for each in app.caption).replace("\\", "")
-    assert f"at epoch {epoch}, on its 128 samples" in said
+    assert f"at epoch {epoch}, on 128 samples" in said
     for layer in run.layers:
         found = run.epoch(epoch).maps(layer).quality[kind]
         assert f"{layer}: trustworthiness {found.trustworthiness:.3f}" in said
-        assert f"{100 * found.preserved:.0f} % of the 15 nearest neighbours" in said
-        shown = f"{100 * sum(found.explained):.0f} % of the variance shown"
+        assert f"{100 * found.preserved:.0f}% of the 15 nearest neighbours" in said
+        shown = f"{100 * sum(found.explained):.0f}% of the variance shown"
         assert (shown in said) == (kind == "pca")
 
 

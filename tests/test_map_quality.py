@@ -142,8 +142,8 @@ def test_explained_variance_exact_cases():
 
 
 STORED = {
-    "encoder": {"umap": MapQuality(0.9, 0.5), "pca": MapQuality(0.8, 0.4, (0.6, 0.25))},
-    "projector": {"umap": MapQuality(1.0, 0.0)},
+    "encoder": {"umap": MapQuality(99, 0.9, 0.5), "pca": MapQuality(99, 0.8, 0.4, (0.6, 0.25))},
+    "projector": {"umap": MapQuality(31, 1.0, 0.0)},
 }
 
 
@@ -163,19 +163,23 @@ def test_quality_is_read_as_it_was_written(tmp_path):
         {"quality:encoder/pca/trustworthiness": np.array([], float)},
         {"quality:encoder/pca/preserved": np.array([1])},
         {"quality:encoder/pca/explained": None},
+        {"quality:encoder/pca/samples": np.array([0.0])},
+        {"quality:encoder/pca/samples": np.array([np.inf])},
     ],
 )
 def test_quality_that_cannot_be_is_refused(tmp_path, change):
     arrays = parts.quality_arrays(STORED) | change
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    with pytest.raises(CorruptFileError, match=r"must be shares.*Delete it"):
+    with pytest.raises(
+        CorruptFileError, match=r"must be a number of samples and shares.*Delete it"
+    ):
         parts.read_quality(tmp_path, arrays, "encoder", mend="Delete it.")
 
 
 def test_quality_in_words():
-    assert quality_in_words(MapQuality(0.9, 0.5)) == (
-        "trustworthiness 0.900, 50 % of the 15 nearest neighbours preserved"
+    assert quality_in_words(MapQuality(99, 0.9, 0.5)) == (
+        "trustworthiness 0.900, 50% of the 15 nearest neighbours preserved"
     )
-    assert quality_in_words(MapQuality(0.8, 0.4, (0.6, 0.25))).endswith(
-        "preserved, 85 % of the variance shown (60 % + 25 %)"
+    assert quality_in_words(MapQuality(99, 0.8, 0.4, (0.6, 0.25))).endswith(
+        "preserved, 85% of the variance shown (60% + 25%)"
     )

@@ -21,6 +21,8 @@ class MapQuality(NamedTuple):
 
     Attributes
     ----------
+    samples : int
+        Number of mapped samples that it was measured on, N.
     trustworthiness : float
         0..1, about 0.5 at random: falls with each neighbour in the map that is not one in features,
         the more the farther away it is there (Venna and Kaski, ICANN 2001).
@@ -31,6 +33,7 @@ class MapQuality(NamedTuple):
         Share of the features' variance along each axis of a linear view; empty for other maps.
     """
 
+    samples: int
     trustworthiness: float
     preserved: float
     explained: tuple[float, ...] = ()
@@ -61,7 +64,7 @@ def map_quality(
     --------
     >>> features = np.random.default_rng(0).normal(size=(50, 2))
     >>> map_quality(features, {"copy": features})["copy"]
-    MapQuality(trustworthiness=1.0, preserved=1.0, explained=())
+    MapQuality(samples=50, trustworthiness=1.0, preserved=1.0, explained=())
     """
     features = _checked(features, "Features")
     samples = len(features)
@@ -83,7 +86,7 @@ def map_quality(
             kept[name] += int((ranks <= neighbours).sum())
     worst = samples * neighbours * (2 * samples - 3 * neighbours - 1) / 2
     return {
-        name: MapQuality(1 - excess[name] / worst, kept[name] / (samples * neighbours))
+        name: MapQuality(samples, 1 - excess[name] / worst, kept[name] / (samples * neighbours))
         for name in points
     }
 

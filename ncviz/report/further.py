@@ -239,9 +239,13 @@ def _map(
 
 def _quality(series: MapSeries, kind: str, layer: int, epochs: list[int]) -> str:
     """Describe how faithful the maps of some epochs are, as a sentence of a caption."""
-    parts = [
-        f"epoch {epoch}, {quality_in_words(series.quality[place])}"
+    found = {
+        epoch: series.quality[place]
         for epoch in epochs
         if (place := (epoch, series.layers[layer], kind)) in series.quality
-    ]
-    return f" Quality of the map: {'; '.join(parts)}." if parts else ""
+    }
+    if not found:
+        return ""
+    parts = [f"epoch {epoch}, {quality_in_words(one)}" for epoch, one in found.items()]
+    samples = next(iter(found.values())).samples
+    return f" Quality of the map, on {samples:,} samples: {'; '.join(parts)}."

@@ -15,7 +15,7 @@ from ncviz.store import files, layout
 
 _QUALITY = "quality:"
 """Prefix of the arrays that hold the quality of maps; no layer's name may have a colon."""
-_ROUNDING = 1e-6
+_ROUNDING, _MOST_SAMPLES = 1e-6, 2**53
 _STATISTICS = ("counts", "means", "scatter", "squares")
 
 
@@ -124,7 +124,7 @@ def as_distribution(
 def quality_arrays(quality: Mapping[str, Mapping[str, MapQuality]]) -> dict[str, np.ndarray]:
     """Return the quality of each layer's maps as arrays by layer, kind and measure."""
     return {
-        f"{_QUALITY}{layer}/{kind}/{name}": np.atleast_1d(np.array(value, np.float64))
+        f"{_QUALITY}{layer}/{kind}/{name}": np.array(value, np.float64, ndmin=1)
         for layer, maps in quality.items()
         for kind, one in maps.items()
         for name, value in one._asdict().items()
@@ -146,20 +146,25 @@ def read_quality(
     found = {}
     for kind in sorted(kinds):
         values = [arrays.get(f"{prefix}{kind}/{name}") for name in MapQuality._fields]
-        if not all(_are_shares(each) for each in values) or [len(v) for v in values[:2]] != [1, 1]:
+        if not _is_quality(values):
             raise CorruptFileError(
-                f"{path}: the quality of the {kind} map of layer {layer} must be shares, from 0 to "
-                f"1. {mend}"
+                f"{path}: the quality of the {kind} map of layer {layer} must be a number of "
+                f"samples and shares from 0 to 1. {mend}"
             )
-        trustworthiness, preserved, explained = (each.tolist() for each in values)
-        found[kind] = MapQuality(trustworthiness[0], preserved[0], tuple(explained))
+        samples, trustworthiness, preserved, explained = (each.tolist() for each in values)
+        found[kind] = MapQuality(
+            int(samples[0]), trustworthiness[0], preserved[0], tuple(explained)
+        )
     return found
 
 
-def _are_shares(array: np.ndarray | None) -> bool:
-    if array is None or array.ndim != 1 or array.dtype.kind != "f":
+def _is_quality(values: list[np.ndarray | None]) -> bool:
+    if any(each is None or each.ndim != 1 or each.dtype.kind != "f" for each in values):
         return False
-    return bool(((array >= 0) & (array <= 1 + _ROUNDING)).all())
+    samples, *shares = values
+    if [len(each) for each in values[:3]] != [1, 1, 1] or not 1 <= samples[0] < _MOST_SAMPLES:
+        return False
+    return all(((each >= 0) & (each <= 1 + _ROUNDING)).all() for each in shares)
 
 
 def layers_in(path: Path, *, mend: str) -> set[str]:

@@ -268,20 +268,24 @@ def _legend(view: View, choice: Choice) -> list[dict[str, Any]]:
 
 def _quality(view: View, series: loaders.MapSeries, kind: str) -> str:
     """Describe how faithful the map is at each layer of the shown epoch."""
-    parts = [
-        f"{plain(layer)}: {quality_in_words(series.quality[place])}"
+    found = {
+        layer: series.quality[place]
         for layer in series.layers
         if (place := (view.epoch, layer, kind)) in series.quality
-    ]
-    if not parts:
+    }
+    if not found:
         return (
             f"The quality of this map is not measured: that requires more than "
             f"{2 * QUALITY_NEIGHBOURS} samples."
         )
+    parts = [f"{plain(layer)}: {quality_in_words(one)}" for layer, one in found.items()]
+    samples = next(iter(found.values())).samples
+    shown = len(series.sets)
+    of_them = "" if samples == shown else f", of which {shown:,} are shown"
     return (
-        f"**Quality of this map** at epoch {view.epoch}, on its {len(series.sets):,} samples. "
+        f"**Quality of this map** at epoch {view.epoch}, on {samples:,} samples{of_them}. "
         f"{'; '.join(parts)}. At random, trustworthiness is about 0.5 and "
-        f"{percent(QUALITY_NEIGHBOURS / (len(series.sets) - 1))} of neighbours are preserved."
+        f"{percent(QUALITY_NEIGHBOURS / (samples - 1))} of neighbours are preserved."
     )
 
 
