@@ -15,12 +15,11 @@ from ncviz.data.depth import depth_note
 from ncviz.data.uploads import files_below, open_file, plain_name
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.inference.looking import Result, look_at, record
-from ncviz.inference.reference import Reference
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.spreadsheet import inert_row
 from ncviz.store import Epoch, Run
-from ncviz.thresholds import ID_95, Criterion, promise
+from ncviz.thresholds import ID_95, Criterion
 
 MAIN_DETECTOR = "energy"
 
@@ -57,7 +56,8 @@ def print_verdicts(
     scorer = Scorer.load(_epoch(run, epoch), layer, detectors=names or None)
     order = _main_first(scorer.reference.names, names)
     thresholds = {name: scorer.reference.threshold(name, criterion).value for name in order}
-    print(_about_threshold(scorer.reference, order[0], criterion), file=sys.stderr)
+    words = scorer.reference.about_threshold(order[0], criterion)
+    print(f"threshold of {order[0]} {thresholds[order[0]]:.4g}: {words}", file=sys.stderr)
     write = _csv_writer(run, order) if csv else _table_writer(run, files)
     unread = 0
     with tqdm(total=len(files), unit="image", file=sys.stderr, disable=len(files) < 2) as bar:
@@ -72,16 +72,6 @@ def print_verdicts(
             unread += bool(result.error)
             bar.update()
     return unread
-
-
-def _about_threshold(reference: Reference, name: str, criterion: Criterion) -> str:
-    """Return the line about the first detector's threshold: its value, rule and samples."""
-    value = reference.threshold(name, criterion).value
-    known, unknown = reference.samples(name, criterion)
-    words = promise(criterion, known) or (
-        f"{criterion}, chosen on one half of the samples ({known:,} ID and {unknown:,} OOD)."
-    )
-    return f"threshold of {name} {value:.4g}: {words}"
 
 
 def _see(scorer: Scorer, path: Path, name: str) -> np.ndarray:

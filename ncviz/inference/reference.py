@@ -13,7 +13,7 @@ from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.inference.network_scores import network_detectors
 from ncviz.store import Epoch, read_calibration_half
-from ncviz.thresholds import Criterion, SetScores, Threshold, choose, choose_threshold
+from ncviz.thresholds import Criterion, SetScores, Threshold, choose, choose_threshold, promise
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Reference:
     fitted : the detectors that score features and logits
     probe : the linear probe of ``energy_probe``, where it is one of the detectors
     by_network : the detectors that need the network itself
+    refitted : detectors that a packed run holds fitted to its kept training samples; their `known`
+        and `unknown` are scores by this fit
     """
 
     epoch: Epoch
@@ -41,6 +43,7 @@ class Reference:
     fitted: Mapping[str, Detector]
     probe: Head | None
     by_network: tuple[str, ...]
+    refitted: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,25 +51,40 @@ class Reference:
         return tuple(self.known)
 
     def threshold(self, name: str, criterion: Criterion) -> Threshold:
-        """Return the operating point of a detector; all OOD sets of the run are pooled."""
+        """Return the threshold of a detector; all OOD sets of the run are pooled."""
         if not criterion.needs_ood:
             return choose(criterion.rule, self.known[name], share=criterion.share)
-        known, *unknown = (
-            SetScores(
-                evaluated=self.known[name] if each == "test" else self.unknown[name][each],
-                kept=self.epoch.scores(name, each, self.layer).astype(np.float64),
-                calibration=half,
-            )
-            for each, half in self._halves.items()
-        )
+        known, *unknown = self._set_scores(name)
         return choose_threshold(criterion, known, unknown)
 
-    def samples(self, name: str, criterion: Criterion) -> tuple[int, int]:
-        """Return the numbers of ID and OOD samples that a threshold is chosen on."""
-        if not criterion.needs_ood:
-            return len(self.known[name]), 0
-        known, *unknown = (int(half.sum()) for half in self._halves.values())
-        return known, sum(unknown)
+    def about_threshold(self, name: str, criterion: Criterion) -> str:
+        """Return which samples a threshold was chosen on and what that promises."""
+        words = promise(criterion, len(self.known[name]))
+        if not words:
+            known, *unknown = (len(each.chosen_on) for each in self._set_scores(name))
+            share = "all samples" if name in self.refitted else "one half of the samples"
+            words = f"{criterion}, chosen on {share} ({known:,} ID and {sum(unknown):,} OOD)."
+        if name in self.refitted:
+            words += (
+                f" {name} is fitted to the {len(self.epoch.features('train', self.layer)):,} "
+                "training samples kept in this run; the threshold and the p-value use scores by "
+                "this fit."
+            )
+        return words
+
+    def _set_scores(self, name: str) -> list[SetScores]:
+        """Scores of the ID test set, then of each OOD set."""
+        sets = {"test": self.known[name], **self.unknown[name]}
+        if name in self.refitted:  # the kept samples were scored by another fit
+            return [SetScores(each, each, np.ones(len(each), bool)) for each in sets.values()]
+        return [
+            SetScores(
+                evaluated=scores,
+                kept=self.epoch.scores(name, each, self.layer).astype(np.float64),
+                calibration=self._halves[each],
+            )
+            for each, scores in sets.items()
+        ]
 
     @cached_property
     def _halves(self) -> dict[str, np.ndarray]:
@@ -105,17 +123,25 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
     by_network = tuple(name for name in chosen if name in network_detectors())
     others = {probe_energy.INFO.name, *by_network}
     oods = _extracted_ood_sets(epoch)
+    known = {name: epoch.reference_distribution(name, "test", layer) for name in chosen}
     return Reference(
         epoch=epoch,
         layer=layer,
-        known={name: epoch.distribution(name, "test", layer) for name in chosen},
+        known=known,
         unknown={
-            name: {each: epoch.distribution(name, each, layer) for each in oods} for name in chosen
+            name: {each: epoch.reference_distribution(name, each, layer) for each in oods}
+            for name in chosen
         },
         precision={name: epoch.scores(name, "test", layer).dtype for name in chosen},
         fitted={name: epoch.detector(name, layer) for name in chosen if name not in others},
         probe=epoch.probe(layer) if probed else None,
         by_network=by_network,
+        refitted=tuple(
+            name
+            for name in chosen
+            if epoch.run.packed
+            and not np.array_equal(known[name], epoch.distribution(name, "test", layer))
+        ),
     )
 
 

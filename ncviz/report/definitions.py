@@ -23,6 +23,7 @@ from ncviz.report.blocks import (
     Text,
 )
 from ncviz.report.study import Study
+from ncviz.results.sample_counts import computed_on
 from ncviz.store.inventory import inventory
 
 TABLES = {
@@ -63,6 +64,7 @@ def provenance(study: Study) -> Iterator[Block]:
         (
             ("Versions", f"plotly {plotly.__version__}, numpy {version('numpy')}"),
             ("Results", f"version {made['code:version']}" if made else "none that are current"),
+            *([("Samples", counts)] if (counts := computed_on(study.run)) else []),
         )
     )
     yield Heading("Files")

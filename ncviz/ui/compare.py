@@ -17,7 +17,7 @@ from ncviz.ui import (
     shell,
 )
 from ncviz.ui.compare_reading import each_side, results_of, results_of_both
-from ncviz.ui.compare_sides import Pair, choose_detector, choose_other
+from ncviz.ui.compare_sides import SIDES, Pair, choose_detector, choose_other
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -40,7 +40,9 @@ def body(view: View) -> None:
         return
     with st.sidebar:
         pair = Pair(view, other, choose_detector(view, other))
-    components.provenance(*map(str, pair.shown), _samples(pair), view.without_head)
+    components.provenance(
+        *map(str, pair.shown), _samples(pair), *_computed_on(pair), view.without_head
+    )
     chosen = controls.switch("Chart", list(CHARTS), key="chart", bare=True, wraps=True)
     with shell.readable_errors():
         CHARTS[chosen](pair)
@@ -68,6 +70,14 @@ def _samples(pair: Pair) -> str:
     if shared:
         return f"the same samples in the ID test set and {shared} of {sets} shared OOD sets"
     return "no test samples known to be the same"
+
+
+def _computed_on(pair: Pair) -> list[str]:
+    """Return the sample counts of both sides, once where they are the same."""
+    counts = [loaders.computed_on(each.run) for each in pair.views]
+    if counts[0] == counts[1]:
+        return counts[:1]
+    return [f"{side}: {count}" for side, count in zip(SIDES, counts, strict=True) if count]
 
 
 def _nothing_to_compare(view: View) -> None:

@@ -62,8 +62,8 @@ def body(view: View) -> None:
         str(view.run.name),
         f"epoch {view.epoch}, {view.run.epochs.index(view.epoch) + 1} of "
         f"{len(view.run.epochs)} saved epochs",
-        f"{series.known:,} ID test samples",
-        f"{len(series.sets) - series.known:,} OOD samples",
+        f"map of {series.known:,} ID test and {len(series.sets) - series.known:,} OOD samples",
+        loaders.computed_on(view.run),
         "maps written by scripts/embed.py",
     )
     if choice.colour == "score" and not packed.scored:

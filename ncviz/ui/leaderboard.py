@@ -73,7 +73,7 @@ def body(view: View) -> None:
     components.provenance(
         str(view.shown),
         f"{len(board.detectors)} detectors",
-        f"{int(rows['id_samples'].iloc[0]):,} ID test samples",
+        loaders.computed_on(view.run) or f"{int(rows['id_samples'].iloc[0]):,} ID test samples",
         f"{len(choice.sets)} OOD set{'s' * (len(choice.sets) > 1)}",
         *left_out(view.run),
         "written by scripts/evaluate.py",

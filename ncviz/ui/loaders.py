@@ -15,7 +15,7 @@ import streamlit as st
 from ncviz import metrics, store
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures.maps import GROUPS, MapFrames, pack
-from ncviz.results import tables
+from ncviz.results import sample_counts, tables
 from ncviz.results.geometry import Geometry, measure_geometry
 from ncviz.results.maps import MapSeries, read_maps
 from ncviz.results.trade_off import layer_table
@@ -147,6 +147,12 @@ def scores(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np
 def distribution(run: Run, epoch: int, layer: str, detector: str, set_name: str) -> np.ndarray:
     """Return the increasing scores (N,) of all evaluated samples of a set."""
     return run.epoch(epoch).distribution(detector, set_name, layer)
+
+
+@kept
+def computed_on(run: Run) -> str:
+    """Return how many ID samples the results are computed from, and how many are kept."""
+    return sample_counts.computed_on(run)
 
 
 @kept

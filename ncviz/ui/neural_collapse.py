@@ -37,6 +37,7 @@ def body(view: View) -> None:
         str(view.shown),
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
         *_origin(view),
+        loaders.computed_on(view.run),
         view.without_head,
     )
     with shell.readable_errors():

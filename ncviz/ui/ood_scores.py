@@ -60,7 +60,7 @@ def body(view: View) -> None:
     components.provenance(
         str(view.shown),
         f"{view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved epochs",
-        f"{len(choice.known.evaluated):,} ID test samples",
+        loaders.computed_on(view.run) or f"{len(choice.known.evaluated):,} ID test samples",
         f"{sum(len(each.evaluated) for each in choice.unknown.values()):,} OOD samples",
         *left_out(view.run),
         "scores written by scripts/evaluate.py",

@@ -44,6 +44,7 @@ def body(view: View) -> None:
     components.provenance(
         f"{len(listing.runs)} runs" if len(listing.runs) > 1 else "1 run",
         f"chosen: {view.shown}",
+        loaders.computed_on(view.run),
         f"epoch {view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved",
         "results written by scripts/evaluate.py",
     )

@@ -97,6 +97,7 @@ def _head(document: Document, view: View | None, ood_set: str | None) -> None:
         f"OOD set {ood_set}" if ood_set else "",
         "difference: the run's number less the document's",
         "numbers of the run written by scripts/evaluate.py",
+        loaders.computed_on(view.run),
         view.without_head,
     )
 

@@ -94,6 +94,7 @@ def body(view: View) -> None:
     components.provenance(
         f"{len(shown)} runs" if len(shown) > 1 else next(iter(shown)),
         f"marked: {view.shown}",
+        loaders.computed_on(view.run),
         f"detection by {detector.label(score)}" if score else "no detection results",
         "written by scripts/evaluate.py and scripts/extract.py --transfer",
     )

@@ -155,6 +155,7 @@ def _say_what_is_asked(view: View, choice: Choice, weighted: Sequence[int]) -> N
         str(view.shown),
         f"compared with {len(known):,} ID test samples",
         f"{len(choice.detectors)} detectors",
+        loaders.computed_on(view.run),
         f"other epochs with weights: {others}" if others else "",
     )
 

@@ -20,7 +20,7 @@ from ncviz.figures import (
     verdict_over_epochs,
 )
 from ncviz.figures.theme import ood_style
-from ncviz.thresholds import Criterion, promise
+from ncviz.thresholds import Criterion
 from ncviz.ui import components, detector, inline, shell, told, upload_loaders, upload_surroundings
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
@@ -87,7 +87,8 @@ def _say_verdict(seen: Seen) -> None:
     label = plain(detector.label(main.detector))
     icon, colour = ("check_circle", "blue") if main.known else ("help", "orange")
     side = "at or above" if main.known else "below"
-    rejected = np.mean(seen.scorer.reference.known[main.detector] < main.threshold)
+    reference = seen.scorer.reference
+    rejected = np.mean(reference.known[main.detector] < main.threshold)
     st.markdown(
         f"### :{colour}[:material/{icon}: {main.word.capitalize()}]\n"
         f"{label} scores it {main.score:.4g}, {side} the threshold of {main.threshold:.4g} "
@@ -96,21 +97,11 @@ def _say_verdict(seen: Seen) -> None:
         f"unusual.\n\n"
         f"**{agreement}** detectors say unknown."
     )
+    about = reference.about_threshold(main.detector, seen.criterion)
     st.caption(
-        f"{_about_threshold(seen)} The p-value compares the image with the ID test samples; it is "
-        "valid only for images outside that set. Agreement is a count and no probability: the "
-        "detectors use the same features of the same network, so they err together."
-    )
-
-
-def _about_threshold(seen: Seen) -> str:
-    """Return what the threshold promises, or which samples it was chosen on."""
-    known, unknown = seen.scorer.reference.samples(seen.main.detector, seen.criterion)
-    if not seen.criterion.needs_ood:
-        return promise(seen.criterion, known)
-    return (
-        f"Threshold rule: {seen.criterion}, chosen on one half of the samples ({known:,} ID and "
-        f"{unknown:,} OOD)."
+        f"{plain(about)} The p-value compares the image with the ID test samples; it is valid only "
+        "for images outside that set. Agreement is a count and no probability: the detectors use "
+        "the same features of the same network, so they err together."
     )
 
 
