@@ -214,3 +214,9 @@ def test_the_reference_page_quotes_the_range_of_all_scores(packed, run):
     known = known_of(run)
     found = source_numbers._span(view, DETECTOR, "test")
     assert (found.low, found.high) == (known[0], known[-1])
+
+
+def test_compare_states_which_samples_paired_tests_use(packed, open_page, run):
+    kept, evaluated = len(loaders.scores(run, NUMBER, LAYER, DETECTOR, "test")), len(known_of(run))
+    said = words(open_page(COMPARE))
+    assert f"use the {kept} ID test samples that are kept of {evaluated}" in said

@@ -152,6 +152,8 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
             "The two sides are not known to hold the same samples, so the comparison is unpaired: "
             "both sides' uncertainties add up. "
         )
+    if paired:
+        same += _about_kept(pair)
     bootstrap = (
         f"95% intervals {'of means ' if metric == 'auroc' else ''}are of "
         f"{compare_loaders.RESAMPLES:,} resamples of the test samples"
@@ -164,6 +166,18 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
     return (
         f"{same}{how}Nothing here speaks about training the networks again, with another seed. In "
         "means every set counts the same."
+    )
+
+
+def _about_kept(pair: Pair) -> str:
+    """Return which samples paired tests use where not all evaluated samples are kept."""
+    one = pair.contenders[0]
+    kept, evaluated = len(one.scores("test")), len(one.distribution("test"))
+    if kept == evaluated:
+        return ""
+    return (
+        f"Paired tests and their intervals use the {kept:,} ID test samples that are kept of "
+        f"{evaluated:,}, and the kept OOD samples; the columns A and B are of all samples. "
     )
 
 
