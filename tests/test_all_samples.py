@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ncviz import metrics
 from ncviz.inference.reference import read_reference
 from ncviz.report import detection as report_detection
 from ncviz.report.study import choose
+from ncviz.results.sample_counts import computed_on
 from ncviz.store import Epoch, Run, open_run
 from ncviz.thresholds import ID_95, Criterion, choose_threshold, promise
 from ncviz.ui import loaders, path_loaders, sample_loaders, source_numbers
@@ -55,7 +57,17 @@ def packed(monkeypatch):
         spread = np.std(scores) or 1.0
         return np.sort(np.concatenate([scores + 0.3 * at * spread for at in range(-5, 2)]))
 
+    kept_sets = Run.sets.fget
+
+    def sets(self):
+        return {
+            name: replace(info, samples=TIMES * info.samples, available=2 * TIMES * info.samples)
+            for name, info in kept_sets(self).items()
+        }
+
     monkeypatch.setattr(Epoch, "distribution", distribution)
+    monkeypatch.setattr(Run, "sets", property(sets))
+    monkeypatch.setattr(Run, "packed", True)
 
 
 @pytest.fixture
@@ -158,7 +170,9 @@ def test_counts_and_curves_are_of_all_samples_and_clicks_select_kept_ones(packed
         scores = epoch.distribution(DETECTOR, name, LAYER)
         assert int(table["Accepted as ID"][row].replace(",", "")) == np.sum(scores >= cut)
     said = words(app)
-    assert f"{TIMES * kept['test']:,} ID test samples" in said
+    counts = f"{TIMES * kept['test']:,} of {2 * TIMES * kept['test']:,} test"
+    assert f"computed on {counts} and " in said
+    assert f" training samples; {kept['test']} kept for inspection" in said
     every, listed = TIMES * sum(kept.values()), sum(kept.values())
     assert f"The counts are of {every:,} samples; {listed:,} of them are kept" in said
     wrong = np.sum(loaders.scores(run, NUMBER, LAYER, DETECTOR, "test") < cut) + sum(
@@ -220,3 +234,13 @@ def test_compare_states_which_samples_paired_tests_use(packed, open_page, run):
     kept, evaluated = len(loaders.scores(run, NUMBER, LAYER, DETECTOR, "test")), len(known_of(run))
     said = words(open_page(COMPARE))
     assert f"use the {kept} ID test samples that are kept of {evaluated}" in said
+
+
+def test_counts_of_a_run_that_keeps_every_sample(run):
+    trained = run.sets["made/train"].samples
+    assert computed_on(run) == f"computed on 48 test and {trained} training samples"
+
+
+def test_a_run_that_states_no_counts_has_no_phrase(run, monkeypatch):
+    monkeypatch.setattr(Run, "sets", {})
+    assert computed_on(run) == ""
