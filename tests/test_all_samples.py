@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from ncviz import metrics
 from ncviz.inference.reference import read_reference
+from ncviz.packing import PackedSizes, pack
 from ncviz.report import detection as report_detection
 from ncviz.report.study import choose
 from ncviz.results.sample_counts import computed_on
@@ -244,3 +245,25 @@ def test_counts_of_a_run_that_keeps_every_sample(run):
 def test_a_run_that_states_no_counts_has_no_phrase(run, monkeypatch):
     monkeypatch.setattr(Run, "sets", {})
     assert computed_on(run) == ""
+
+
+def test_a_packed_run_judges_new_images_by_the_thresholds_of_all_samples(digits_run, tmp_path):
+    sizes = PackedSizes(train_samples=40, test_samples=30, ood_samples=20)
+    packed_run = pack(digits_run, tmp_path / "packed" / "digits", weights=(6,), sizes=sizes).run
+    table = packed_run.detection()
+    table = table[(table["epoch"] == 6) & (table["layer"] == LAYER)].set_index("detector")
+    reference = read_reference(packed_run.epoch(6), LAYER)
+    assert {"knn", "nnguide"} <= set(reference.refitted)
+    assert not {"energy", "msp", "vim", "mahalanobis"} & set(reference.refitted)
+    for name in reference.names:
+        found = reference.threshold(name, ID_95).value
+        assert found == metrics.threshold_at_tpr(reference.known[name])
+        if name not in reference.refitted:
+            assert {found} == set(table.loc[[name], "threshold95"])
+            assert len(reference.known[name]) == packed_run.sets["digits/test"].samples
+        assert np.isfinite(reference.threshold(name, Criterion("OOD")).value)
+    about = reference.about_threshold("energy", ID_95)
+    assert about == promise(ID_95, packed_run.sets["digits/test"].samples)
+    about = reference.about_threshold("knn", Criterion("OOD"))
+    assert "chosen on all samples" in about
+    assert "fitted to the 40 training samples kept in this run" in about
