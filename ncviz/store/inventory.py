@@ -68,6 +68,8 @@ def _script(run: Run, name: str) -> str:
         return "evaluate.py"
     if inside == layout.MAPS:
         return "embed.py"
+    if inside == layout.DISTRIBUTIONS:
+        return "pack.py"
     if run.imported:
         return "import_features.py"
     if inside in (layout.DESCRIPTION, layout.HISTORY, layout.MODEL, layout.HEAD):
