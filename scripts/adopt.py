@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.data import ClassOptions, Transform
-from ncviz.extraction import adopt, weights_by_epoch
+from ncviz.extraction import adopt, adoption_in_words, weights_by_epoch
 from ncviz.store import run_folder
 
 
@@ -39,6 +39,11 @@ class Options:
     """that each channel is divided by then"""
     resample: str = "bilinear"
     """how images are resized: nearest, bilinear, bicubic or lanczos"""
+    entry: str | None = None
+    """keys that lead to the weights in each file, such as state_dict_ema or ema.state_dict
+    (default: the first that fits, see docs/bring-your-own.md)"""
+    strip_prefix: str | None = None
+    """removed from every name of the weights, such as model. (default: whatever fits)"""
     data_root: Path | None = None
     """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
     order: tyro.conf.OmitArgPrefixes[ClassOptions] = field(default_factory=ClassOptions)
@@ -46,6 +51,8 @@ class Options:
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
     download: bool = False
     """fetch the data set if it is not there and torchvision has it"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N: where the weights are checked"""
     verbose: bool = False
     """show the traceback of an error"""
 
@@ -58,11 +65,14 @@ def main() -> None:
         id_set=options.id_set,
         weights=weights_by_epoch(options.weights),
         transform=Transform(options.size, options.mean, options.std, options.resample),
+        entry=options.entry,
+        strip_prefix=options.strip_prefix,
         data_root=options.data_root,
         class_order=options.order.order(),
         download=options.download,
+        device=options.device,
     )
-    print(f"{run.path}: epochs {', '.join(map(str, run.epochs))}")
+    print(adoption_in_words(run))
     print(f"Next: python scripts/extract.py {run.name}")
 
 

@@ -22,7 +22,7 @@ BASE = {
 }
 SCIENCE = BASE | {
     *("collapse", "correlation", "detectors", "duplicates", "embedding", "label_order", "metrics"),
-    *("neighbours", "through_training", "thresholds", "transfer"),
+    *("neighbours", "through_training", "thresholds", "transfer", "without_head"),
 }
 SCREEN = SCIENCE | {"spreadsheet", "store", "figures", "glossary", "results", "sources"}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes", "spreadsheet"}
@@ -50,6 +50,7 @@ ALLOWED = {
     "metrics": BASE,
     "thresholds": BASE | {"metrics"},
     "correlation": BASE,
+    "without_head": BASE | {"collapse", "detectors"},
     "label_order": BASE | {"thresholds"},
     "neighbours": BASE,
     "through_training": BASE,

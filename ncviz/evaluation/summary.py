@@ -14,6 +14,7 @@ from ncviz.duplicates import in_words
 from ncviz.errors import MissingDataError
 from ncviz.store import Epoch, Run
 from ncviz.transfer import DEFINITIONS
+from ncviz.without_head import unavailable_methods
 
 WRONG_WAY = "!"
 TIED = "*"
@@ -40,9 +41,8 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
     if run.without_features:
         parts.append(run.without_features)
     elif not saved.has_head(run.layers[-1]):
-        parts.append(
-            "Imported without a head: metrics and detectors that look at one are left out."
-        )
+        reason = run.without_head or "saved without a head"
+        parts.append(f"{reason[:1].upper()}{reason[1:]}. Unavailable: {unavailable_methods()}.")
     parts += run.findings.values()
     parts += filter(None, [in_words(saved.duplicates().to_dict("records"))])
     for layer in saved.layers:

@@ -32,6 +32,9 @@ from ncviz.store.shards import KINDS, Shards
 PARTS = 48
 """most parts of a piece, which no number of processes changes: what they see is summed alike"""
 
+LOGITS = "logits"
+"""array of the network's own logits, stored where the last layer has no linear head"""
+
 # Numbers of features that are summed at once: fewer would be more merging than adding up.
 _ENTRIES = 2**22
 
@@ -132,6 +135,8 @@ class Piece(ABC):
         for indices, (outputs, labels) in zip(batches, seen, strict=True):
             found = outputs.layers
             features = {layer: found[layer] for layer in self.layers}
+            if not self.epoch.has_head(self.epoch.run.layers[-1]):
+                features[LOGITS] = outputs.logits.float()
             gathered.append((indices, features, labels))
             entries += sum(each.numel() for each in features.values())
             if entries >= _ENTRIES:
@@ -143,7 +148,7 @@ class Piece(ABC):
 
     def _joined(self, gathered: list[Seen]) -> Seen:
         indices, features, labels = zip(*gathered, strict=True)
-        joined = {layer: torch.cat([each[layer] for each in features]) for layer in self.layers}
+        joined = {name: torch.cat([each[name] for each in features]) for name in features[0]}
         for layer, each in joined.items():
             require_finite(as_numbers(each), f"The {layer}'s features of {self.name}")
         return np.concatenate(indices), joined, torch.cat(labels)
@@ -219,7 +224,7 @@ class TrainingSet(Piece):
             cached.add_arrays(_group("cached", arrays))
             probed.add_arrays(_group("probed", arrays))
             sums.add_arrays(_group("statistics", arrays), self.layers)
-        learned = probed.arrays()
+        learned = {name: each for name, each in probed.arrays().items() if name != LOGITS}
         probes = fit_probes(learned, learned.pop("labels"), self._classes)
         write.save_probes(self.epoch, probes, self.epoch.probe_sources())
         sources = self.epoch.feature_sources(self.name)
@@ -295,8 +300,9 @@ class _Rows:
         return {name: np.concatenate(rows) for name, rows in self.gathered.items()}
 
     def halved(self) -> Arrays:
-        """The same, features in float16 where its range is wide enough."""
-        return {name: halve(array) for name, array in self.arrays().items()}
+        """The same, features in float16 where its range is wide enough, logits in float32."""
+        arrays = self.arrays()
+        return {name: each if name == LOGITS else halve(each) for name, each in arrays.items()}
 
 
 class _Sums:
@@ -308,6 +314,8 @@ class _Sums:
 
     def add(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
         for layer, each in features.items():
+            if layer == LOGITS:
+                continue
             own = as_numbers(labels.to(each.device))
             self._of(layer, each.shape[1]).update(as_numbers(each), own)
 

@@ -118,7 +118,8 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
     for name in chosen:
         if name not in found:
             where = f"detector at the {layer} of epoch {epoch.number}"
-            raise UnknownNameError(where, name, found)
+            hint = "" if epoch.has_head(layer) else epoch.why_no_head(layer)
+            raise UnknownNameError(where, name, found, hint)
     probed = probe_energy.INFO.name in chosen
     by_network = tuple(name for name in chosen if name in network_detectors())
     others = {probe_energy.INFO.name, *by_network}

@@ -51,12 +51,15 @@ class Sight:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A saved network with its fitted detectors; nothing in it changes, so threads may share it."""
+    """A saved network with its fitted detectors; nothing in it changes, so threads may share it.
+
+    Without a linear `head`, logits are those of the network itself.
+    """
 
     epoch: Epoch
     layer: str
     network: Network
-    head: Head
+    head: Head | None
     reference: Reference
     transform: Transform
 
@@ -71,12 +74,13 @@ class Scorer:
         MissingDataError : the epoch's weights were not kept, or it was not evaluated.
         UnknownNameError : no such layer or detector.
         """
-        layer = epoch.run.layers[-1] if layer is None else layer
+        last = epoch.run.layers[-1]
+        layer = last if layer is None else layer
         return cls(
             epoch=epoch,
             layer=layer,
             network=load_network(epoch, torch.device("cpu")),
-            head=epoch.head(epoch.run.layers[-1]),
+            head=epoch.head(last) if epoch.has_head(last) else None,
             reference=read_reference(epoch, layer, names=detectors),
             transform=transform_of(epoch.run),
         )
@@ -95,10 +99,9 @@ class Scorer:
     def _look(self, pixels: np.ndarray) -> list[Sight]:
         images = normalise(torch.tensor(pixels), self.transform)
         with torch.inference_mode():
-            layers = {
-                name: features.numpy() for name, features in self.network(images).layers.items()
-            }
-        samples = self._as_stored(layers)
+            outputs = self.network(images)
+            layers = {name: features.numpy() for name, features in outputs.layers.items()}
+        samples = self._as_stored(layers, outputs.logits.numpy())
         scores = self.reference.score(samples)
         for name in self.reference.by_network:
             scores[name] = score_images(name, self.network, images, self.transform)
@@ -115,7 +118,7 @@ class Scorer:
             for row in range(len(pixels))
         ]
 
-    def _as_stored(self, layers: dict[str, np.ndarray]) -> FeatureSet:
+    def _as_stored(self, layers: dict[str, np.ndarray], logits: np.ndarray) -> FeatureSet:
         """Features and logits by the steps that those of the stored samples went through.
 
         Only so do an image and the samples it is held against differ by nothing else.
@@ -126,7 +129,8 @@ class Scorer:
             kind = run.recipe["model"]["projector"]
             size = etf_size(kind, kept["encoder"].shape[1], len(run.classes))
             kept[name] = project(kept["encoder"], size)
-        logits = self.head.logits(kept[run.layers[-1]])
+        if self.head is not None:
+            logits = self.head.logits(kept[run.layers[-1]])
         return FeatureSet(kept[self.layer], logits.astype(np.float32))
 
     def _rounded(self, name: str, score: float) -> float:

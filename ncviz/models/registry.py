@@ -75,7 +75,7 @@ def build_architecture(name: str, *, classes: int, image_size: int) -> Wrapped:
             f"The architecture '{name}' is built as {type(network).__name__}; return "
             "ncviz.models.wrap(module, head=...)."
         )
-    found = network.heads()["encoder"].out_features
+    found = getattr(network.head, "out_features", classes)
     if found != classes:
         raise InvalidOptionError(
             f"The architecture '{name}' tells {found} classes apart when asked for {classes}; "
@@ -117,9 +117,17 @@ def _import_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    folder = str(path.parent)
+    # As for a script, files beside the plugin come first while it is imported. They stay available
+    # for imports inside its functions, after all other modules.
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.path.remove(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)
     return module

@@ -28,6 +28,7 @@ from ncviz.results.board import band_panel, emphasised, families, group_means, m
 from ncviz.results.tables import KINDS
 from ncviz.results.words import commands
 from ncviz.thresholds import ID_95, promise
+from ncviz.without_head import unavailable_methods
 
 CURVE_POINTS = 400
 _SHOWN = ("auroc", "fpr95")
@@ -149,8 +150,12 @@ def leaderboard(study: Study) -> Iterator[Block]:
     if study.run.without_features:
         yield Text(study.run.without_features)
     elif not study.epoch.has_head(study.layer):
+        reason = study.run.without_head if study.layer == study.run.layers[-1] else ""
         yield Text(
-            f"{study.layer} has no classifier of its own, so detectors that need one are missing."
+            f"The run was {reason}. Unavailable: {unavailable_methods()}."
+            if reason
+            else f"{study.layer} has no classifier of its own, so detectors that need one are "
+            "missing."
         )
     for metric in _SHOWN:
         board = _board(study, rows, metric)

@@ -148,6 +148,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "without_transfer": ("an object of reasons", _or_absent(_are_notes)),
     "superclasses": ("a list of names, or null", _or_absent(_are_texts)),
     "data": ("an object of fingerprints", _or_absent(_are_notes)),
+    "without_head": ("a text", _or_absent(_is_text)),
     "findings": ("an object of sentences", _or_absent(_are_notes)),
     "sets": ("an object of sample counts and digests", _or_absent(sample_sets.is_description)),
     "packed": ("true or false", _or_absent(lambda v: isinstance(v, bool))),

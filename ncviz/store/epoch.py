@@ -438,7 +438,7 @@ class Epoch(EpochFiles):
         hint = f"These have scores at epoch {self.number}. {self._how_to_evaluate()}"
         if detector not in detectors:
             if not self.has_head(layer):
-                hint = f"{self._no_head(layer)} {hint}"
+                hint = f"{self.why_no_head(layer)} {hint}"
             return UnknownNameError("detector", detector, detectors, hint)
         return UnknownNameError("data set", set_name, {pair[1] for pair in pairs}, hint)
 
@@ -450,11 +450,13 @@ class Epoch(EpochFiles):
     def _require_head(self, layer: str) -> None:
         self._require_layer(layer)
         if not self.has_head(layer):
-            raise MissingDataError(self._no_head(layer))
+            raise MissingDataError(self.why_no_head(layer))
 
-    def _no_head(self, layer: str) -> str:
+    def why_no_head(self, layer: str) -> str:
+        """Return a sentence on why `layer` has no linear head."""
         if layer == self.run.layers[-1]:
-            return f"Run {self.run.name} was imported without the classifier on its {layer}."
+            how = self.run.without_head or "saved without a head"
+            return f"Run {self.run.name} was {how}, so its {layer} has logits but no W and b."
         return (
             f"The {layer} of run {self.run.name} has no classifier of its own; "
             f"the network's sits on the {self.run.layers[-1]}."

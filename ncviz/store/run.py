@@ -135,6 +135,14 @@ class Run:
         )
 
     @property
+    def without_head(self) -> str:
+        """Why its logits may lack a linear head, such as "imported without a head"; or empty."""
+        stated = self.description.get("without_head")
+        return readable(stated or "", LONGEST) or (
+            "imported without a head" if self.imported else ""
+        )
+
+    @property
     def findings(self) -> dict[str, str]:
         """Sentences on what appears to be wrong, by subject: ``"labels"``, ``"head"``."""
         return dict(self.description.get("findings") or {})

@@ -52,10 +52,14 @@ def save_network(
     run: Run, epoch: int, weights: Mapping[str, np.ndarray], heads: Mapping[str, Head]
 ) -> None:
     """Save an epoch: the network's weights and the head of each layer that has one."""
-    folder = layout.epoch_folder(run.path, epoch)
-    files.write_arrays(folder / layout.MODEL, weights)
+    save_weights(run, epoch, weights)
     # The head comes last: an epoch counts as saved once it is there.
     save_heads(run, epoch, heads)
+
+
+def save_weights(run: Run, epoch: int, weights: Mapping[str, np.ndarray]) -> None:
+    """Save the weights of an epoch, which becomes part of the run with `save_heads`."""
+    files.write_arrays(layout.epoch_folder(run.path, epoch) / layout.MODEL, weights)
 
 
 def save_heads(run: Run, epoch: int, heads: Mapping[str, Head]) -> None:

@@ -28,6 +28,7 @@ from ncviz.ui import (
 )
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
+from ncviz.without_head import unavailable_methods
 
 KINDS = ("all", "near", "far")
 
@@ -133,8 +134,13 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
 
 
 def _explain_layer(view: View) -> None:
-    if view.without_head:
-        st.markdown(f":material/info: {plain(view.run.name)} was {view.without_head}.")
+    if view.run.without_features:
+        st.markdown(f":material/info: {plain(view.run.without_features)}")
+    elif view.without_head:
+        st.markdown(
+            f":material/info: {plain(view.run.name)} was {plain(view.without_head)} "
+            f"({plain(unavailable_methods())}). All others use the logits of the network itself."
+        )
     elif not board_loaders.has_head(view.run, view.epoch, view.layer):
         st.markdown(
             f":material/info: {plain(view.layer)} has no classifier of its own, so detectors that "

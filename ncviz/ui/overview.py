@@ -26,6 +26,7 @@ from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
 from ncviz.ui.view import View
+from ncviz.without_head import unavailable_methods
 
 MAX_PANELS = 9
 GROUPS = {
@@ -148,6 +149,13 @@ def _key_numbers(view: View, score: str | None) -> None:
     if len(table):
         shown += list(headlines.cards(view, table))[:2]
     components.cards(shown, before)
+    if view.run.without_features:
+        st.caption(plain(view.run.without_features))
+    elif view.without_head:
+        st.caption(
+            f"This run was {plain(view.without_head)} ({plain(unavailable_methods())}). Accuracy, "
+            "confidence and scores come from the logits of the network itself."
+        )
     for sentence in view.run.findings.values():
         st.warning(plain(sentence), icon=":material/warning:")
     shared = loaders.duplicates_table(view.run)

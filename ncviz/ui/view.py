@@ -29,9 +29,11 @@ class View:
 
     @property
     def without_head(self) -> str:
-        """Remark on an import without features, or without a head; empty elsewhere."""
+        """Why the layer under the logits lacks features or a linear head, if so; else empty."""
         if self.run.without_features:
             return "imported without features: everything that uses them is left out"
-        if not self.run.imported or self.run.epoch(self.epoch).has_head(self.layer):
+        reason = self.run.without_head
+        is_last = self.layer == self.run.layers[-1]
+        if not reason or not is_last or self.run.epoch(self.epoch).has_head(self.layer):
             return ""
-        return "imported without a head: what looks at one is left out"
+        return f"{reason}: methods that need its weights are left out"
