@@ -11,6 +11,7 @@ from ncviz import detectors, metrics
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation import evaluate
 from ncviz.extraction import extract
+from ncviz.importing import import_features
 from ncviz.packing import PackedSizes, pack
 from ncviz.packing.packed_copy import curve_difference
 from ncviz.store import layout, open_run
@@ -192,3 +193,27 @@ def test_packing_without_results_is_refused(tmp_path):
 def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(InvalidOptionError, match="must be at least 2"):
         PackedSizes(test_samples=size)
+
+
+@pytest.mark.parametrize("logits_only", [False, True], ids=["features", "logits only"])
+def test_imported_runs_are_packed(tmp_path, logits_only):
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(3, 6)).astype(np.float32)
+    labels = np.repeat(np.arange(3), 40)
+    source = tmp_path / "source"
+    (source / "near").mkdir(parents=True)
+    for name, own in (("train", labels), ("test", labels), ("near/letters", None)):
+        centre = 0 if own is None else 3 * weight[own]
+        features = (centre + random.normal(size=(120, 6))).astype(np.float32)
+        found = {"logits": features @ weight.T, "features": features}
+        if own is not None:
+            found["labels"] = own
+        if logits_only:
+            del found["features"]
+        np.savez(source / f"{name}.npz", **found)
+    run = import_features(source, tmp_path / "runs" / "mine")
+    evaluate([run], progress=False)
+    packed = pack(run, tmp_path / "packed" / "mine", weights=(), sizes=SIZES).run
+    pd.testing.assert_frame_equal(packed.detection(), run.detection())
+    assert len(packed.epoch(1).scores("energy", "test", run.layers[-1])) == 30
+    assert len(packed.epoch(1).distribution("energy", "test", run.layers[-1])) == 120
