@@ -125,13 +125,17 @@ def _blurred(points: np.ndarray, layer: str, rng: np.random.Generator) -> np.nda
     return (points + rng.normal(scale=scale, size=points.shape)).astype(np.float32)
 
 
-def add_samples(run: Run) -> pd.DataFrame:
-    """Writes and returns the list of samples: the training set's come first, and are not mapped."""
+def add_samples(run: Run, *, keys: bool = False) -> pd.DataFrame:
+    """Write and return the list of samples: the training set's come first, and are not mapped.
+
+    With `keys` the samples have an identity: those of runs made with equal options are the same.
+    """
     parts = []
     for name in (f"{run.id_set}/train", *mapped_sets(run)):
         labels = run.epoch(run.epochs[-1]).features(name, run.layers[0]).labels
         index = np.arange(len(labels))
-        parts.append(pd.DataFrame({"set": name, "index": index, "label": labels, "key": ""}))
+        key = [f"{at}.png" if keys else "" for at in index]
+        parts.append(pd.DataFrame({"set": name, "index": index, "label": labels, "key": key}))
     samples = pd.concat(parts, ignore_index=True)
     write.save_samples(run, samples)
     return samples

@@ -20,11 +20,12 @@ from ncviz.figures.side_by_side import MappedSide, RocPanel, ScoredSide
 from ncviz.figures.theme import ID_STYLE, Shown, ood_style
 from ncviz.metrics import DEFINITIONS, Bootstrap, Moves, PairedTest
 from ncviz.store import Run, open_run, write
-from ncviz.ui import compare_loaders, loaders
+from ncviz.ui import compare_loaders, loaders, pairing
 from ncviz.ui.compare_moves import MovedSet, listed
 from ncviz.ui.compare_numbers import detection_rows
 from ncviz.ui.compare_points import Drawn
 from ncviz.ui.compare_tables import Difference, as_frame, better_side, row_shades
+from ncviz.ui.differences import Contender, auroc_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "pages/8_Compare.py"
@@ -37,10 +38,14 @@ SETS = {"letters": "near", "noise": "far"}
 def good(tmp_path_factory) -> Path:
     """Two runs of the same samples and one of other classes and sets; no test may change them."""
     folder = tmp_path_factory.mktemp("good")
-    add_maps(make_run(folder, "cats", layers=("encoder", "projector"), superclasses="abab"))
-    add_maps(make_run(folder, "dogs", epochs=(2, 4, 30)))
-    other = make_run(folder, "eels", classes=("x", "y", "z"), ood_sets={"patches": "far"})
-    add_maps(other)
+    runs = (
+        make_run(folder, "cats", layers=("encoder", "projector"), superclasses="abab"),
+        make_run(folder, "dogs", epochs=(2, 4, 30)),
+        make_run(folder, "eels", classes=("x", "y", "z"), ood_sets={"patches": "far"}),
+    )
+    for run in runs:
+        add_samples(run, keys=True)
+        add_maps(open_run(run.path))
     return folder
 
 
@@ -80,7 +85,9 @@ def subtitle(figure: dict) -> str:
 def sides(app: AppTest) -> tuple[str, str]:
     """What the first line of the page says of both sides."""
     a, b = app.caption[0].value.replace("\\", "").removeprefix("A: ").split(" · B: ")
-    return a, b.split(" · the same samples")[0].split(" · trained on")[0].split(" · no test")[0]
+    for remark in (" · the same samples", " · trained on", " · different samples"):
+        b = b.split(remark)[0]
+    return a, b
 
 
 def values_of(trace: dict, axis: str) -> np.ndarray:
@@ -309,30 +316,85 @@ def test_the_list_of_moves_takes_the_farthest_of_all_sets():
 # Samples that both have
 
 
-def test_shared_samples_are_matched_whatever_their_order(tmp_path):
-    one, other = (make_run(tmp_path, name, epochs=(1,)) for name in ("a", "b"))
-    samples = add_samples(one)
-    add_samples(other)
+def two_runs(folder, change=lambda samples: None, *, keys=True) -> list[Run]:
+    """Two runs with equal samples, but for what `change` does to the list of the second."""
+    runs = [make_run(folder, name, epochs=(1,)) for name in ("a", "b")]
+    for run in runs:
+        samples = add_samples(run, keys=keys)
+        if run is runs[1]:
+            change(samples)
+            write.save_samples(run, samples)
     loaders.look_again()
-    rows, others = compare_loaders.shared_samples(one, other, "letters/test")
-    assert rows.tolist() == others.tolist() == list(range(40))
-    changed = samples.copy()
-    mine = changed["set"] == "letters/test"
-    changed.loc[mine, "index"] = np.roll(np.arange(40), 3) + 10
-    write.save_samples(other, changed)
-    loaders.look_again()
-    rows, others = compare_loaders.shared_samples(one, other, "letters/test")
-    mine, theirs = (loaders.sample_indices(run, "letters/test") for run in (one, other))
-    np.testing.assert_array_equal(mine[rows], theirs[others])
-    assert mine[rows].tolist() == list(range(10, 40))
-    assert len(compare_loaders.shared_samples(one, other, "nowhere/test")[0]) == 0
+    return [open_run(run.path) for run in runs]
 
 
-def test_a_run_without_a_list_of_samples_shares_all_with_itself_and_none_with_others(tmp_path):
-    one, other = (make_run(tmp_path, name, epochs=(1,)) for name in ("a", "b"))
+def of_set(samples, name, column, how) -> None:
+    mine = samples["set"] == name
+    samples.loc[mine, column] = how(samples.loc[mine, column].to_numpy())
+
+
+def test_samples_with_equal_keys_are_paired_in_any_order(tmp_path):
+    def roll(samples):
+        of_set(samples, "letters/test", "key", lambda keys: np.roll(keys, 3))
+
+    one, other = two_runs(tmp_path, roll)
+    same, rolled = (pairing.shared_samples(one, other, name) for name in ("noise", "letters"))
+    assert same.rows.tolist() == same.others.tolist() == list(range(len(same)))
+    assert same.are_all_of(one, other, "noise/test")
+    assert rolled.others.tolist() == np.roll(np.arange(40), -3).tolist()
+    assert not rolled.are_all_of(one, other, "letters/test")
+    assert pairing.paired_sets(one, other) == ["letters", "noise"]
+    assert len(pairing.shared_samples(one, other, "nowhere")) == 0
+
+
+def test_samples_without_identity_are_not_paired_though_labels_agree(tmp_path):
+    one, other = two_runs(tmp_path, keys=False)
+    assert len(pairing.shared_samples(one, one, "letters")) == 40
+    assert len(pairing.shared_samples(one, other, "letters")) == 0
+    assert pairing.paired_sets(one, other) == []
+    assert not pairing.have_identity(one, other)
+
+
+def test_samples_with_other_keys_are_not_paired(tmp_path):
+    def replace_one(samples):
+        of_set(samples, "letters/test", "key", lambda keys: ["other.png", *keys[1:]])
+
+    one, other = two_runs(tmp_path, replace_one)
+    assert len(pairing.shared_samples(one, other, "letters")) == 0
+    assert pairing.paired_sets(one, other) == ["noise"]
+
+
+def test_hashes_of_inputs_pair_the_samples_that_both_have(tmp_path):
+    def shift(samples):
+        of_set(samples, "noise/test", "key", lambda keys: [*keys[5:], *"vwxyz"])
+
+    runs = two_runs(tmp_path, shift)
+    for run in runs:
+        write.save_samples(run, run.samples, identities={"noise/test": "inputs"})
+    one, other = (open_run(run.path) for run in runs)
     loaders.look_again()
-    assert len(compare_loaders.shared_samples(one, one, "letters/test")[0]) == 40
-    assert len(compare_loaders.shared_samples(one, other, "letters/test")[0]) == 0
+    shared = pairing.shared_samples(one, other, "noise")
+    assert len(shared) == len(loaders.sample_indices(one, "noise/test")) - 5
+    assert set(shared.rows - shared.others) == {5}
+
+
+def test_auroc_tests_use_the_samples_that_both_keep(tmp_path):
+    def roll(samples):
+        of_set(samples, "noise/test", "key", lambda keys: np.roll(keys, 3))
+        of_set(samples, "letters/test", "key", lambda keys: [f"b{key}" for key in keys])
+
+    one, other = (Contender(run, 1, "encoder", "msp") for run in two_runs(tmp_path, roll))
+    tests = auroc_tests(one, other, ["letters", "noise"])
+    test, noise = (each.scores("test") for each in (one, other)), other.scores("noise")
+    first, second = test
+    expected = metrics.delong(first, one.scores("noise"), second, np.roll(noise, -3))
+    assert tests["noise"].p_value == expected.p_value
+    assert tests["noise"].paired
+    count = f"{len(first):,} + {len(noise):,}"
+    assert tests["noise"].samples == f"{count} paired"
+    letters = metrics.unpaired(first, one.scores("letters"), second, other.scores("letters"))
+    assert tests["letters"].p_value == pytest.approx(letters.p_value)
+    assert tests["letters"].samples == f"{len(first):,} + 40 unpaired"
 
 
 @pytest.mark.parametrize("told", [{0: [0, 2]}, {0: [0, 2, 99, -1], 7: [1], -1: [0]}])
@@ -473,8 +535,8 @@ def test_differences_are_those_of_the_results_with_paired_intervals(open_page, g
 
 def test_other_samples_are_compared_unpaired_and_that_is_said(open_page, tmp_path):
     one, other = (make_run(tmp_path, name) for name in ("cats", "dogs"))
-    samples = add_samples(one)
-    samples.loc[samples["set"] == "noise/test", "index"] += 100
+    samples = add_samples(one, keys=True)
+    of_set(samples, "noise/test", "key", lambda keys: [f"other/{key}" for key in keys])
     write.save_samples(other, samples)
     app = healthy(open_page(tmp_path, other_run="dogs", other_epoch="1", detector="MSP"))
     frame = app.dataframe[0].value.set_index("OOD set")
@@ -485,7 +547,9 @@ def test_other_samples_are_compared_unpaired_and_that_is_said(open_page, tmp_pat
     ]
     assert frame.loc["noise", "p"] == pytest.approx(metrics.unpaired(*scores).p_value)
     said = words(app)
-    assert "same samples of letters: there the comparison is paired" in said
+    assert "same samples of letters, where tests are paired" in said
+    assert frame.loc["noise", "Samples"].endswith("unpaired")
+    assert frame.loc["letters", "Samples"].endswith("paired")
     options = app.get("button_group")
     assert any(each.key == "moved" and "noise" not in each.options for each in options)
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import test_app
 import test_importing
+from test_app import healthy, words
 from test_importing import DIM, write_export
 
+from ncviz import metrics
 from ncviz.errors import NcvizError
 from ncviz.evaluation import as_text, evaluate
 from ncviz.evaluation.maps import embed
@@ -20,9 +25,12 @@ from ncviz.importing import ReadOptions, import_features
 from ncviz.importing.columns import select_columns
 from ncviz.importing.identity import input_hashes, keys_as_text
 from ncviz.results.geometry import measure_geometry
-from ncviz.store import LOGITS
+from ncviz.store import LOGITS, open_run
+from ncviz.ui import loaders, sample_loaders
+from ncviz.ui.selection import Selection, source_of
 
-arrays = test_importing.arrays
+arrays, open_app = test_importing.arrays, test_app.open_app
+COMPARE = "pages/8_Compare.py"
 
 
 @pytest.fixture
@@ -329,7 +337,7 @@ def test_scores_alone_are_refused_with_what_to_do(arrays, tmp_path):
         import_features(source, tmp_path / "mine")
 
 
-# Identity of samples
+# Keys and hashes
 
 
 def test_keys_are_unique_texts():
@@ -357,3 +365,129 @@ def test_hashes_of_inputs_follow_their_values():
     assert [at for at in range(5) if changed[at] != hashes[at]] == [2]
     with pytest.raises(NcvizError, match=r"expected \(4, \.\.\.\)"):
         input_hashes(inputs, 4)
+
+
+# Identity of samples in the run, and what is compared by it
+
+
+@pytest.fixture
+def compared(arrays, tmp_path, open_app):
+    """Import two exports as runs of one data set, evaluate them and open the Compare page."""
+
+    def compared(change, keys=True):
+        for name in ("first", "second"):
+            sets = {each: dict(one) for each, one in arrays.items()}
+            for each, one in sets.items():
+                if keys and each != "head":
+                    one["keys"] = np.array([f"{each}/{at}" for at in range(len(one["features"]))])
+            if name == "second":
+                change(sets)
+            source = write_export(tmp_path / "sources" / name, sets, without=("logits",))
+            run = import_features(source, tmp_path / "runs" / name, id_set="pets")
+            evaluate([run], progress=False)
+        app = open_app(tmp_path / "runs", COMPARE, run="first", other_run="second", detector="MSP")
+        return healthy(app)
+
+    return compared
+
+
+def rolled(name):
+    def change(sets):
+        sets[name]["features"] = np.roll(sets[name]["features"], 3, axis=0)
+
+    return change
+
+
+def table_of(app):
+    return next(each.value for each in app.dataframe if "OOD set" in each.value)
+
+
+def test_runs_without_identity_are_compared_unpaired_and_the_page_says_so(compared):
+    app = compared(rolled("test"), keys=False)
+    assert "samples without identity: unpaired tests" in words(app).replace("\\", "")
+    assert "array keys or inputs" in words(app).replace("`", "")
+    table = table_of(app).set_index("OOD set")
+    assert table.loc["letters", "Samples"] == "60 + 15 unpaired"
+    first, second = (
+        open_run(Path(os.environ["NCVIZ_CHECKPOINTS"]) / name).epoch(1)
+        for name in ("first", "second")
+    )
+    scores = [
+        each.distribution("msp", name) for each in (first, second) for name in ("test", "letters")
+    ]
+    assert table.loc["letters", "p"] == pytest.approx(metrics.unpaired(*scores).p_value)
+    assert "McNemar" not in words(app).replace("\\", "")
+
+
+def test_runs_with_equal_keys_are_compared_paired(compared):
+    def other_network(sets):
+        for name, one in sets.items():
+            if name != "head":
+                one["features"] = one["features"] + np.float32(0.5) * (np.arange(DIM) == 1)
+
+    app = compared(other_network)
+    assert "the same samples in the ID test set and 2 of 2 shared OOD sets" in words(app)
+    assert set(table_of(app)["Samples"]) >= {"60 + 15 paired"}
+    assert "McNemar's exact test on the 60 test samples" in words(app).replace("\\", "")
+
+
+def test_each_ood_set_is_paired_by_its_own_identity(compared):
+    def other_letters(sets):
+        keys = sets["near/letters"]["keys"]
+        sets["near/letters"]["keys"] = np.array([f"other/{key}" for key in keys])
+
+    app = compared(other_letters)
+    samples = table_of(app).set_index("OOD set")["Samples"]
+    assert samples["letters"] == "60 + 15 unpaired"
+    assert samples["noise"] == "60 + 15 paired"
+    assert "the same samples in the ID test set and 1 of 2" in words(app).replace("\\", "")
+
+
+def test_samples_are_paired_by_their_keys_in_any_order(compared):
+    def shuffled(sets):
+        order = np.random.default_rng(0).permutation(60)
+        sets["test"] = {name: array[order] for name, array in sets["test"].items()}
+
+    app = compared(shuffled)
+    table = table_of(app).set_index("OOD set")
+    assert table.loc["letters", "Samples"] == "60 + 15 paired"
+    assert table.loc["letters", "A − B"] == pytest.approx(0, abs=1e-6)
+    assert table.loc["letters", "p"] == 1
+
+
+@pytest.mark.parametrize("kind", ["keys", "inputs", ""])
+def test_run_records_the_identity_of_its_samples(kind, arrays, tmp_path):
+    given = {
+        "keys": lambda n: {"key": np.arange(n) + 100},
+        "inputs": lambda n: {"inputs": np.random.default_rng(n).random((n, 2, 4))},
+        "": lambda n: {},
+    }[kind]
+    for name, one in arrays.items():
+        if name != "head":
+            one |= given(len(one["features"]))
+    run = import_features(write_export(tmp_path / "source", arrays), tmp_path / "mine")
+    info = run.sets["letters/test"]
+    assert (info.samples, info.identity) == (15, kind)
+    keys = run.samples.set_index("set").loc["letters/test", "key"].tolist()
+    assert len(set(keys)) == (15 if kind else 1)
+    if kind == "keys":
+        assert keys[:2] == ["100", "101"]
+    shown = sample_loaders.samples(run)
+    assert (shown["key"] != "").all() == (kind == "keys")
+
+
+def test_selection_applies_only_to_runs_with_the_same_samples(arrays, tmp_path):
+    runs = []
+    for name, keys in (("a", True), ("b", True), ("c", False), ("d", False)):
+        sets = {each: dict(one) for each, one in arrays.items()}
+        if keys:
+            sets["near/letters"]["keys"] = np.arange(15)
+        source = write_export(tmp_path / "sources" / name, sets)
+        runs.append(import_features(source, tmp_path / "runs" / name, id_set="pets"))
+    loaders.look_again()
+    for run, found in zip(runs, ([2, 4], [2, 4], [], []), strict=True):
+        sources = {"letters/test": source_of(runs[0], "letters/test")}
+        assert (
+            Selection({"letters/test": (2, 4)}, "", sources).rows(run, "letters/test").tolist()
+            == found
+        )

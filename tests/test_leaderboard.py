@@ -21,8 +21,7 @@ from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, PairedTest
 from ncviz.results.board import as_frame, group_means, in_long_form, make_board
 from ncviz.results.detectors import label
-from ncviz.store import Run, write
-from ncviz.ui import board_loaders, loaders
+from ncviz.store import Run
 from ncviz.ui.differences import corrected, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +40,8 @@ TABS = (
 def good(tmp_path_factory) -> Path:
     """Two runs that scored the same samples, and one of other sets; no test may change them."""
     folder = tmp_path_factory.mktemp("good")
-    add_samples(make_run(folder, "cats", ood_sets=SETS))
-    add_samples(make_run(folder, "dogs", ood_sets=SETS, epochs=(2, 9)))
+    add_samples(make_run(folder, "cats", ood_sets=SETS), keys=True)
+    add_samples(make_run(folder, "dogs", ood_sets=SETS, epochs=(2, 9)), keys=True)
     add_samples(make_run(folder, "eels", ood_sets={"patches": "far"}))
     return folder
 
@@ -233,26 +232,6 @@ def test_the_verdict_says_on_which_sets_the_difference_is_more_than_luck():
 def test_the_p_values_of_all_sets_are_corrected_together():
     tests = {"a": paired(0.1, 0.04), "b": paired(0.1, 0.01), "c": paired(0.1, 0.9)}
     assert corrected(tests) == pytest.approx({"a": 0.08, "b": 0.03, "c": 0.9})
-
-
-def test_only_runs_with_the_same_samples_are_compared(tmp_path):
-    one, other = (make_run(tmp_path, name, epochs=(1,), ood_sets=SETS) for name in ("a", "b"))
-
-    def same() -> list[str]:
-        loaders.look_again()
-        return board_loaders.same_samples(one, other)
-
-    assert same() == []
-    samples = add_samples(one)
-    add_samples(other)
-    assert same() == list(SETS)
-    changed = samples.copy()
-    changed.loc[changed["set"] == "birds/test", "index"] += 1
-    write.save_samples(other, changed)
-    assert same() == ["letters", "noise"]
-    changed.loc[changed["set"] == "made/test", "index"] += 1
-    write.save_samples(other, changed)
-    assert same() == []
 
 
 # The figures

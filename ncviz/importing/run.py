@@ -126,8 +126,8 @@ def _start(folder: Path, source: Path, export: Export, id_set: str) -> Run:
         )
         for name, one in export.sets.items()
     ]
-    write.save_samples(run, pd.concat(parts, ignore_index=True))
-    return open_run(folder)
+    identities = {_full_name(name, id_set): one.identity for name, one in export.sets.items()}
+    return write.save_samples(run, pd.concat(parts, ignore_index=True), identities=identities)
 
 
 def _description(export: Export, id_set: str) -> dict[str, Any]:
@@ -195,15 +195,24 @@ def _write_epoch(run: Run, number: int, export: Export, step: Callable[[str], No
     labels, classes = _labels(train), len(export.classes)
     statistics, probes = {}, {}
     if export.has_features:
-        statistics[LAYER] = ClassStatistics.empty(classes, train.features.shape[1])
-        for rows in slices(len(labels)):
-            statistics[LAYER].update(train.features[rows], labels[rows])
+        statistics[LAYER] = _statistics(train, classes)
     write.save_statistics(epoch, statistics, epoch.feature_sources("train"))
+    test = export.sets["test"]
+    if export.has_features and test.labels is not None:
+        found = {LAYER: _statistics(test, classes)}
+        write.save_statistics(epoch, found, epoch.feature_sources("test"), set_name="test")
     step("linear probe")
     if export.has_features:
         rows = stratified_sample(labels, PROBE_SAMPLES)
         probes = fit_probes({LAYER: _single(train.features[rows])}, labels[rows], classes)
     write.save_probes(epoch, probes, epoch.probe_sources())
+
+
+def _statistics(one: RawSet, classes: int) -> ClassStatistics:
+    statistics = ClassStatistics.empty(classes, one.features.shape[1])
+    for rows in slices(len(one)):
+        statistics.update(one.features[rows], one.labels[rows])
+    return statistics
 
 
 def _stored(one: RawSet) -> dict[str, np.ndarray]:

@@ -11,11 +11,17 @@ import streamlit as st
 from ncviz.figures import Board
 from ncviz.figures import differences as draw_differences
 from ncviz.figures.theme import ood_style
-from ncviz.metrics import PairedTest
 from ncviz.store import Run
-from ncviz.ui import board_loaders, components, controls, detector, loaders, told
+from ncviz.ui import components, controls, detector, loaders, pairing, told
 from ncviz.ui.components import plain
-from ncviz.ui.differences import Contender, about_correction, auroc_tests, corrected, verdict
+from ncviz.ui.differences import (
+    AurocTest,
+    Contender,
+    about_correction,
+    auroc_tests,
+    corrected,
+    verdict,
+)
 from ncviz.ui.view import View
 
 FIRST, SECOND = "AUROC, first", "AUROC, second"
@@ -50,10 +56,7 @@ def show(view: View, board: Board, sets: Mapping[str, str]) -> None:
     if one == two:
         components.empty_state("Choose two different scores, or the same of another run.")
         return
-    shared = list(sets)
-    if other != view.run:
-        same = board_loaders.same_samples(view.run, other)
-        shared = [name for name in shared if name in same]
+    shared = [name for name in sets if name in other.ood_sets]
     if not shared:
         components.empty_state("The two runs share none of the OOD sets shown.")
         return
@@ -61,17 +64,18 @@ def show(view: View, board: Board, sets: Mapping[str, str]) -> None:
 
 
 def _choose_run(view: View) -> Run:
-    """The run of the second score: this, or one that scored the same samples."""
+    """Return the run of the second score: this, or one with the same ID data set."""
     runs = {view.run.name: view.run}
     for name, run in loaders.listing().runs.items():
-        if name not in runs and run.epochs and board_loaders.same_samples(view.run, run):
-            runs[name] = run
+        if run.epochs and run.id_set == view.run.id_set and loaders.is_sound(run):
+            runs.setdefault(name, run)
     return runs[
         controls.choose(
             "Second score's run",
             list(runs),
             key="against",
-            help="Runs that scored the same test samples as this one; a paired test takes those.",
+            help="Runs with the same ID data set. Where both scored the same samples, the test is "
+            "paired.",
         )
     ]
 
@@ -91,7 +95,7 @@ def _scored(run: Run, epoch: int, layer: str) -> list[str]:
 
 
 def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]) -> None:
-    tests = auroc_tests(one, two, sets, paired=sets)
+    tests = auroc_tests(one, two, sets)
     labels = _names(one, two)
     st.markdown(verdict(*(plain(label) for label in labels), tests))
     found = tests.values()
@@ -113,13 +117,23 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
         config=_config(),
         alt="Difference in AUROC on each OOD set, with its interval and p-value",
     )
-    st.caption(_about_test(len(tests)))
+    st.caption(_about_test(one.run, two.run, tests))
 
 
-def _about_test(sets: int) -> str:
+def _about_test(run: Run, other: Run, tests: Mapping[str, AurocTest]) -> str:
+    paired = [plain(name) for name, test in tests.items() if test.paired]
+    if len(paired) == len(tests):
+        how = "DeLong's test on the same samples, two-sided."
+    elif paired:
+        how = (
+            f"DeLong's test, two-sided; paired on {', '.join(paired)}, where both runs scored the "
+            "same samples, elsewhere unpaired."
+        )
+    else:
+        how = f"{pairing.why_unpaired(run, other)} DeLong's variances, two-sided."
     return (
-        "DeLong's test on the same samples, two-sided. p: how often a difference at least this "
-        f"large would come up if there were none. {about_correction(sets)}Choosing the pair "
+        f"{how} p: how often a difference at least this "
+        f"large would come up if there were none. {about_correction(len(tests))}Choosing the pair "
         "after a look at the board adds more such chances, which nothing here corrects for. The "
         "test speaks about other test samples for these trained networks, not about training again."
     )
@@ -135,7 +149,7 @@ def _names(one: Contender, two: Contender) -> tuple[str, str]:
     )
 
 
-def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataFrame:
+def _frame(tests: Mapping[str, AurocTest], sets: Mapping[str, str]) -> pd.DataFrame:
     raised = corrected(tests)
     return pd.DataFrame(
         {
@@ -148,6 +162,7 @@ def _frame(tests: Mapping[str, PairedTest], sets: Mapping[str, str]) -> pd.DataF
             "High": test.high,
             "p": test.p_value,
             "p, corrected": raised[name],
+            "Samples": test.samples,
         }
         for name, test in tests.items()
     )

@@ -13,6 +13,7 @@ from ncviz.ui import (
     components,
     controls,
     loaders,
+    pairing,
     samples,
     shell,
 )
@@ -61,7 +62,7 @@ def body(view: View) -> None:
 
 
 def _samples(pair: Pair) -> str:
-    """Whether both sides are of the same samples, which is what their numbers hang on."""
+    """Return whether both sides scored the same samples, which decides on the tests."""
     if pair.a.run == pair.b.run:
         return "the same samples on both sides"
     if pair.a.run.id_set != pair.b.run.id_set:
@@ -69,7 +70,9 @@ def _samples(pair: Pair) -> str:
     shared, sets = len(pair.paired), len(set(pair.a.run.ood_sets) & set(pair.b.run.ood_sets))
     if shared:
         return f"the same samples in the ID test set and {shared} of {sets} shared OOD sets"
-    return "no test samples known to be the same"
+    if pairing.have_identity(pair.a.run, pair.b.run):
+        return "different samples: unpaired tests"
+    return "samples without identity: unpaired tests"
 
 
 def _computed_on(pair: Pair) -> list[str]:

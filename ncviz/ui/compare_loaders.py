@@ -9,7 +9,7 @@ from ncviz import metrics
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.metrics import Bootstrap
 from ncviz.store import Run
-from ncviz.ui import board_loaders, loaders
+from ncviz.ui import loaders
 from ncviz.ui.loaders import kept
 
 RESAMPLES = 1000
@@ -60,16 +60,3 @@ def resampled(
     return metrics.bootstrap(
         known, dict(zip(sets, unknown, strict=True)), resamples=RESAMPLES, seed=seed
     )
-
-
-def shared_samples(run: Run, other: Run, full_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (M,) in both runs of the samples of a set that both have cached, in one order."""
-    mine, theirs = (board_loaders.sample_keys(each).get(full_name) for each in (run, other))
-    if run == other or (mine is not None and theirs is not None and np.array_equal(mine, theirs)):
-        rows = np.arange(len(loaders.sample_indices(run, full_name)))
-        return rows, rows
-    if mine is None or theirs is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    _, rows, others = np.intersect1d(mine, theirs, return_indices=True)
-    order = np.argsort(rows)
-    return rows[order], others[order]

@@ -13,7 +13,7 @@ from ncviz import metrics
 from ncviz.figures import PointSet, moved
 from ncviz.figures.theme import ID_STYLE
 from ncviz.metrics import Moves
-from ncviz.ui import compare_loaders, components, controls, loaders, selection
+from ncviz.ui import compare_loaders, components, controls, loaders, pairing, selection
 from ncviz.ui.compare_points import Drawn
 from ncviz.ui.compare_reading import results_of_both, style_of
 from ncviz.ui.compare_sides import Pair
@@ -53,8 +53,8 @@ def show(pair: Pair) -> None:
     sets = _sets(pair, list(results_of_both(pair)[0].index))
     if not sets:
         components.empty_state(
-            f"{plain(pair.a.run.name)} and {plain(pair.b.run.name)} have no cached sample in "
-            "common, so none can be followed from one to the other."
+            f"{plain(pair.a.run.name)} and {plain(pair.b.run.name)} have no sample that is known "
+            "to be the same, so none can be followed from one to the other."
         )
         return
     words = {_words(each): each for each in sets}
@@ -75,18 +75,16 @@ def show(pair: Pair) -> None:
 
 
 def _sets(pair: Pair, shared: list[str]) -> list[MovedSet]:
-    names = {name: f"{name}/test" for name in shared}
-    if pair.a.run.id_set == pair.b.run.id_set:
-        names = {"test": f"{pair.a.run.id_set}/test", **names}
     one, two = pair.contenders
     known = one.distribution("test"), two.distribution("test")
     found = []
-    for name, full_name in names.items():
-        rows, others = compare_loaders.shared_samples(pair.a.run, pair.b.run, full_name)
-        if len(rows):
-            first, second = one.scores(name)[rows], two.scores(name)[others]
+    for name in ("test", *shared):
+        both = pair.shared(name)
+        if len(both):
+            first, second = one.scores(name)[both.rows], two.scores(name)[both.others]
             moves = metrics.moves(first, second, *known)
-            found.append(MovedSet(name, full_name, rows, others, moves))
+            full_name = pairing.full_name(pair.a.run, name)
+            found.append(MovedSet(name, full_name, both.rows, both.others, moves))
     return found
 
 

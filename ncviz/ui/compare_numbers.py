@@ -17,14 +17,21 @@ from ncviz.metrics import (
     DEFINITIONS,
     INTERVAL_METRICS,
     Bootstrap,
-    PairedTest,
 )
 from ncviz.results.board import mean_groups
-from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders
+from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders, pairing
 from ncviz.ui.compare_reading import each_side, results_of_both, style_of
 from ncviz.ui.compare_sides import Pair
 from ncviz.ui.compare_tables import Difference, as_frame, better_side, row_shades, show_table
-from ncviz.ui.differences import LEVEL, about_correction, auroc_tests, corrected, verdict
+from ncviz.ui.differences import (
+    LEVEL,
+    AurocTest,
+    about_correction,
+    auroc_tests,
+    corrected,
+    verdict,
+)
+from ncviz.ui.view import View
 
 _MEAN_STYLE = Style(GREY, "solid", "circle")
 
@@ -40,7 +47,7 @@ def detection(pair: Pair) -> None:
     measured = [name for name in INTERVAL_METRICS if all(name in table for table in results)]
     labels = {DEFINITIONS[name].label: name for name in measured}
     metric = labels[controls.choose("Metric", list(labels), key="metric")]
-    tests = auroc_tests(*pair.contenders, sets, paired=pair.paired)
+    tests = auroc_tests(*pair.contenders, sets)
     if metric == "auroc":
         st.markdown(verdict("A", "B", tests))
     resampled = _resampled(pair, sets)
@@ -72,8 +79,8 @@ def detection(pair: Pair) -> None:
 
 def _resampled(pair: Pair, sets: list[str]) -> Bootstrap:
     """A − B over resamples: of the same samples where both sides hold the same."""
-    paired = [name for name in sets if name in pair.paired]
-    apart = [name for name in sets if name not in pair.paired]
+    paired = [name for name in sets if name in pair.aligned]
+    apart = [name for name in sets if name not in pair.aligned]
     values = {}
     for names, seeds, same in ((paired, (0, 0), True), (apart, (0, 1), False)):
         if names:
@@ -92,7 +99,7 @@ def detection_rows(
     first: pd.DataFrame,
     second: pd.DataFrame,
     *,
-    tests: Mapping[str, PairedTest],
+    tests: Mapping[str, AurocTest],
     resampled: Bootstrap,
 ) -> list[Difference]:
     """A metric's difference on each set, then on average over near, far and all sets.
@@ -116,6 +123,7 @@ def detection_rows(
             test = tests[name]
             ends = {"low": test.low, "high": test.high, "p": test.p_value}
             ends |= {"corrected": raised[name], "sure": raised[name] < LEVEL}
+            ends |= {"samples": test.samples}
         else:
             ends = _interval(resampled.interval(name, metric))
         rows.append(row(name, kind, [name], **ends))
@@ -138,20 +146,17 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
     paired = [name for name in sets if name in pair.paired]
     if len(paired) == len(sets):
         same = (
-            "Both sides scored the same samples, so the interval is of the difference itself: what "
-            "makes a sample easy for both drops out. "
+            "Both sides scored the same samples, so the tests are paired: effects that a sample "
+            "has on both sides cancel. "
         )
     elif paired:
         same = (
-            f"Both sides scored the same samples of {', '.join(map(components.plain, paired))}: "
-            "there the comparison is paired. Elsewhere the samples differ, and both sides' "
-            "uncertainties add up. "
+            f"Both sides scored the same samples of {', '.join(map(components.plain, paired))}, "
+            "where tests are paired. Elsewhere the samples differ, so tests are unpaired and both "
+            "sides' uncertainties add up. "
         )
     else:
-        same = (
-            "The two sides are not known to hold the same samples, so the comparison is unpaired: "
-            "both sides' uncertainties add up. "
-        )
+        same = f"{pairing.why_unpaired(pair.a.run, pair.b.run)} Both sides' uncertainties add up. "
     if paired:
         same += _about_kept(pair)
     bootstrap = (
@@ -213,19 +218,31 @@ def _accuracy(pair: Pair) -> Iterator[Difference]:
     )
     if len(right) < 2:
         return
-    a, b = (float(each.mean()) for each in right.values())
+    a, b = (_accuracy_of_all(view, right[at]) for at, view in enumerate(pair.views))
     better = "A" if a > b else "B" if b > a else ""
     if not pair.same_known:
-        yield Difference("Accuracy", "not tested: other samples", a, b, better=better)
+        yield Difference("Accuracy", "not tested: unpaired samples", a, b, better=better)
         return
-    test = metrics.mcnemar(right[0], right[1])
+    both = pair.shared("test")
+    test = metrics.mcnemar(right[0][both.rows], right[1][both.others])
     yield Difference(
         "Accuracy",
         "ID test samples",
         *(a, b, test.low, test.high, test.p_value),
+        samples=f"{len(both):,} paired",
         better=better,
         sure=test.p_value < LEVEL,
     )
+
+
+def _accuracy_of_all(view: View, kept: np.ndarray) -> float:
+    """Return the accuracy on all evaluated samples, or on those `kept` if it is not stored."""
+    row = _at_epoch(board_loaders.calibration_table(view.run), view.epoch)
+    return float(row["accuracy"].iloc[0]) if len(row) else float(kept.mean())
+
+
+def _at_epoch(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    return table[table["epoch"] == epoch] if len(table) else table
 
 
 def _calibration(pair: Pair) -> Iterator[Difference]:
@@ -233,7 +250,7 @@ def _calibration(pair: Pair) -> Iterator[Difference]:
     if len(tables) < 2:
         return
     rows = [
-        table[table["epoch"] == view.epoch] if len(table) else table
+        _at_epoch(table, view.epoch)
         for view, table in zip(pair.views, tables.values(), strict=True)
     ]
     if any(each.empty for each in rows):
@@ -264,8 +281,8 @@ def _collapse(values: Mapping[int, pd.Series]) -> Iterator[Difference]:
 
 def _about_network(pair: Pair) -> str:
     tested = (
-        "Accuracy: McNemar's exact test on the same cached test samples, the interval by Agresti "
-        "and Min. "
+        f"Accuracy: McNemar's exact test on the {len(pair.shared('test')):,} test samples that "
+        "both sides keep, the interval by Agresti and Min. "
         if pair.same_known
         else ""
     )

@@ -10,8 +10,9 @@ import streamlit as st
 from ncviz.errors import NcvizError
 from ncviz.figures import Shown
 from ncviz.store import Run
-from ncviz.ui import board_loaders, controls, detector, loaders
+from ncviz.ui import controls, detector, loaders, pairing
 from ncviz.ui.differences import Contender
+from ncviz.ui.pairing import SharedSamples
 from ncviz.ui.view import View
 
 SIDES = ("A", "B")
@@ -60,15 +61,28 @@ class Pair:
         """What a figure of both sides writes under its title."""
         return "  |  ".join(map(str, self.shown))
 
+    def shared(self, name: str) -> SharedSamples:
+        """Return the samples of ``"test"`` or of an OOD set that both sides keep."""
+        return pairing.shared_samples(self.a.run, self.b.run, name)
+
     @cached_property
     def same_known(self) -> bool:
-        """Whether both sides hold the same ID test samples."""
-        return board_loaders.same_known(self.a.run, self.b.run)
+        """Whether both sides scored the same ID test samples."""
+        return self.shared("test").suffice
 
     @cached_property
     def paired(self) -> tuple[str, ...]:
-        """OOD sets of which both sides hold the same samples, as of the ID test set."""
-        return tuple(board_loaders.same_samples(self.a.run, self.b.run))
+        """OOD sets of which both sides scored the same samples, as of the ID test set."""
+        return tuple(pairing.paired_sets(self.a.run, self.b.run))
+
+    @cached_property
+    def aligned(self) -> tuple[str, ...]:
+        """Those of `paired` of which both sides keep the same samples, as of the ID test set."""
+        return tuple(name for name in self.paired if all(map(self._keep_the_same, ("test", name))))
+
+    def _keep_the_same(self, name: str) -> bool:
+        full_name = pairing.full_name(self.a.run, name)
+        return self.shared(name).are_all_of(self.a.run, self.b.run, full_name)
 
 
 def choose_other(view: View) -> View:

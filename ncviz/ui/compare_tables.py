@@ -37,6 +37,7 @@ class Difference:
     p, corrected : two-sided p-value, by itself and corrected for the number of tests; NaN for none
     better : "A" or "B"; empty where they are equal, or neither is better
     sure : whether that is more than luck; None where it was not tested
+    samples : number of samples that the difference was tested on, and whether they are the same
     """
 
     name: str
@@ -49,6 +50,7 @@ class Difference:
     corrected: float = np.nan
     better: str = ""
     sure: bool | None = None
+    samples: str = ""
 
     @property
     def change(self) -> float:
@@ -92,8 +94,11 @@ def as_frame(rows: Sequence[Difference], *, of: str, better: str = "better") -> 
             "High": [row.high for row in rows],
             "p": [row.p for row in rows],
             "p, corrected": [row.corrected for row in rows],
+            "Samples": [row.samples for row in rows],
         }
     )
+    if not any(row.samples for row in rows):
+        frame = frame.drop(columns="Samples")
     empty = [name for name in ("Low", "High", "p", "p, corrected") if frame[name].isna().all()]
     return frame.drop(columns=empty)
 

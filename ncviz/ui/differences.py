@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ncviz import metrics
 from ncviz.metrics import PairedTest
 from ncviz.store import Run
-from ncviz.ui import loaders
+from ncviz.ui import loaders, pairing
 from ncviz.ui.components import plain
 
 LEVEL = 0.05
@@ -30,27 +30,48 @@ class Contender:
         return loaders.scores(self.run, self.epoch, self.layer, self.detector, set_name)
 
     def distribution(self, set_name: str) -> np.ndarray:
-        """Return the increasing scores (n,) of all evaluated samples of a set."""
+        """Return the increasing scores (N,) of all evaluated samples of a set."""
         return loaders.distribution(self.run, self.epoch, self.layer, self.detector, set_name)
 
 
-def auroc_tests(
-    one: Contender, two: Contender, sets: Iterable[str], *, paired: Collection[str]
-) -> dict[str, PairedTest]:
-    """The difference in AUROC on each set: DeLong's test where its samples are the same for both.
+@dataclass(frozen=True)
+class AurocTest(PairedTest):
+    """The difference in AUROC on one OOD set, and the samples that it was tested on.
 
-    `paired` are the sets of which both scored the same samples, and the same ID samples beside
-    them; on others the two AUROCs count as independent. Paired tests use the kept samples, the
-    others all evaluated samples.
+    Attributes
+    ----------
+    paired : whether both scored the same samples
+    samples : number of samples, for the table
     """
+
+    paired: bool
+    samples: str
+
+
+def auroc_tests(one: Contender, two: Contender, sets: Iterable[str]) -> dict[str, AurocTest]:
+    """Test the difference in AUROC on each set.
+
+    DeLong's test is used where both scored the same ID samples and the same samples of the set,
+    on those that both runs keep. Elsewhere the two AUROCs are independent, of all samples.
+    """
+    known = pairing.shared_samples(one.run, two.run, "test")
     tests = {}
     for name in sets:
-        if name in paired:
-            pairs = (each.scores(s) for each in (one, two) for s in ("test", name))
-            tests[name] = metrics.delong(*pairs)
+        unknown = pairing.shared_samples(one.run, two.run, name)
+        if known.suffice and unknown.suffice:
+            test = metrics.delong(
+                *(one.scores("test")[known.rows], one.scores(name)[unknown.rows]),
+                *(two.scores("test")[known.others], two.scores(name)[unknown.others]),
+            )
+            samples = f"{len(known):,} + {len(unknown):,} paired"
         else:
-            pairs = (each.distribution(s) for each in (one, two) for s in ("test", name))
-            tests[name] = metrics.unpaired(*pairs)
+            scores = [each.distribution(s) for each in (one, two) for s in ("test", name)]
+            test = metrics.unpaired(*scores)
+            first, second = (f"{len(scores[at]):,} + {len(scores[at + 1]):,}" for at in (0, 2))
+            both = first if first == second else f"{first} and {second}"
+            samples = f"{both} unpaired"
+        paired = known.suffice and unknown.suffice
+        tests[name] = AurocTest(**vars(test), paired=paired, samples=samples)
     return tests
 
 

@@ -13,6 +13,7 @@ from ncviz import metrics, xp
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.neighbours import Gallery
 from ncviz.store import Epoch, Run
+from ncviz.store.sample_sets import INPUTS
 from ncviz.ui import loaders
 from ncviz.ui.loaders import kept
 from ncviz.ui.shared import freeze
@@ -48,6 +49,8 @@ def samples(run: Run) -> pd.DataFrame:
         listed = run.samples
     except MissingDataError:
         listed = _unlisted(run)
+    hashed = [name for name, info in run.sets.items() if info.identity == INPUTS]
+    listed = listed.assign(key=listed["key"].mask(listed["set"].isin(hashed), ""))
     names = [*shown_sets(run), *listed["set"].unique()]
     order = {name: at for at, name in enumerate(dict.fromkeys(names))}
     listed = listed.assign(row=listed.groupby("set").cumcount())

@@ -1,7 +1,7 @@
 """Which samples a reader has chosen: one state for all pages, in the address while it is short.
 
-A sample is named by its set and its index there, so a choice outlives a change of run as far as
-the other run has cached the same samples.
+A sample is named by its set and its index there. The selection applies to another run only if the
+identity of its samples shows that they are the same.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class Selection:
     ----------
     samples : increasing indices in each set, by its full name such as ``cifar100/test``
     words : how they were chosen, for the reader; empty where they came with the address
+    sources : what the samples of each set are, see `source_of`; a set without one is not known
     """
 
     samples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     words: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.samples.values()))
@@ -45,22 +47,28 @@ class Selection:
         )
 
     @classmethod
-    def parse(cls, text: str) -> Selection:
-        """What `str` wrote; parts that mean nothing are left out."""
+    def parse(cls, text: str, run: Run | None = None) -> Selection:
+        """Return what `str` wrote, of samples of `run`; parts that mean nothing are left out."""
         samples: dict[str, tuple[int, ...]] = {}
         for part in text.split(";"):
             name, _, ranges = part.rpartition(":")
             indices = _indices(ranges)
             if name and indices:
                 samples[unquote(name)] = indices
-        return cls(samples)
+        return cls(samples, sources={name: source_of(run, name) for name in samples if run})
 
     def rows(self, run: Run, set_name: str) -> np.ndarray:
         """Positions of the chosen samples among those of a set that `run` has cached."""
         chosen = self.samples.get(set_name, ())
-        if not chosen:
+        if not chosen or self.sources.get(set_name) not in (None, source_of(run, set_name)):
             return np.zeros(0, dtype=np.int64)
         return np.flatnonzero(np.isin(loaders.sample_indices(run, set_name), chosen))
+
+
+def source_of(run: Run, set_name: str) -> str:
+    """Return what the samples of a set are: their identity, or the run where they have none."""
+    info = run.sets.get(set_name)
+    return info.digest if info is not None and info.identity else run.name
 
 
 def current() -> Selection:
@@ -77,7 +85,8 @@ def select(run: Run, rows: Mapping[str, Iterable[int]], words: str) -> None:
         if len(found):
             indices = loaders.sample_indices(run, name)[found]
             samples[name] = tuple(sorted(map(int, indices)))
-    st.session_state[SELECTED] = Selection(samples, words)
+    sources = {name: source_of(run, name) for name in samples}
+    st.session_state[SELECTED] = Selection(samples, words, sources)
 
 
 def clear() -> None:
@@ -89,7 +98,8 @@ def clear() -> None:
 def look_at(run: Run, set_name: str, row: int) -> None:
     """Look closely at one sample, given by its position among those that `run` has cached."""
     index = int(loaders.sample_indices(run, set_name)[row])
-    st.session_state[SAMPLE] = Selection({set_name: (index,)})
+    sources = {set_name: source_of(run, set_name)}
+    st.session_state[SAMPLE] = Selection({set_name: (index,)}, sources=sources)
 
 
 def looked_at(run: Run) -> tuple[str, int] | None:
@@ -129,8 +139,9 @@ def _read_address() -> None:
     if st.session_state.get(_FIRST):
         return
     st.session_state[_FIRST] = True
+    run = loaders.listing().runs.get(st.query_params.get("run", ""))
     for key in (SELECTED, SAMPLE):
-        found = Selection.parse(st.query_params.get(key, ""))
+        found = Selection.parse(st.query_params.get(key, ""), run)
         if found.samples:
             st.session_state[key] = found
 
