@@ -166,7 +166,7 @@ def test_the_threshold_at_95_percent_is_one_number(count):
     found = metrics.detection_metrics(ids, oods)
     assert found.threshold95 == slow
     assert found.fpr95 == np.mean(oods >= slow)
-    assert choose("id95", ids).value == slow
+    assert choose("ID", ids).value == slow
     assert metrics.threshold_at_tpr(metrics.ScoreDistribution.of(ids).expand()) == slow
 
 
