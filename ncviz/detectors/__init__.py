@@ -16,7 +16,7 @@ from ncviz.arrays import FeatureSet
 from ncviz.definitions import CODE
 from ncviz.detectors._banked import Banked, score_together
 from ncviz.detectors._resolution import MAX_NOISE, constant, rounding_noise
-from ncviz.detectors.base import Detector, DetectorInfo, lookup, registered
+from ncviz.detectors.base import Detector, DetectorInfo, describe_fit, lookup, registered
 from ncviz.xp import Array
 
 for _module in pkgutil.iter_modules(__path__):
@@ -29,6 +29,7 @@ __all__ = [
     "DetectorInfo",
     "constant",
     "create",
+    "describe_fit",
     "info",
     "marks",
     "names",

@@ -107,7 +107,7 @@ class AshS(_Pruned):
     label = "ASH-S"
     formula = (
         r"\log\sum_c \exp\left(W(h\odot m)\,e^{s_1/s_2}+b\right)_c,\quad "
-        r"s_1=\sum_d h_d,\ s_2=\sum_d (h\odot m)_d,\ m=1[h \text{ in the top } 10\,\%]"
+        r"s_1=\sum_d h_d^+,\ s_2=\sum_d m_d h_d^+,\ m=1[h \text{ in the top } 10\,\%]"
     )
     source = "Djurisic et al., ICLR 2023"
     caveat = _PRUNING_CAVEAT
@@ -133,7 +133,7 @@ class Scale(_Pruned):
     label = "SCALE"
     formula = (
         r"\log\sum_c \exp\left(W h\,e^{s_1/s_2}+b\right)_c,\quad "
-        r"s_1=\sum_d h_d,\ s_2=\sum_{d \text{ in the top } 15\,\%} h_d"
+        r"s_1=\sum_d h_d^+,\ s_2=\sum_{d \text{ in the top } 15\,\%} h_d^+"
     )
     source = "Xu et al., ICLR 2024"
     caveat = (

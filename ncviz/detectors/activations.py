@@ -157,7 +157,7 @@ class DICE(HeadEnergy):
     label = "DICE"
     formula = (
         r"\log\sum_c \exp\left((W\odot M)h+b\right)_c,\quad "
-        r"M_{cd}=1\left[W_{cd}\,\bar h_d > \text{percentile}_{90}(W\bar h)\right]"
+        r"M_{cd}=1\left[W_{cd}\,\bar h_d > \text{percentile}_{90}\{W_{ij}\,\bar h_j\}\right]"
     )
     source = "Sun and Li, ECCV 2022"
     needs = ("features", "head", "statistics")

@@ -433,6 +433,25 @@ def over_blocks(
     return (threads.spread if numpy else map)(lambda at: work(samples[at]), blocks)
 
 
+_DESCRIBED = (
+    *("k", "dim", "percentile", "lower_percentile", "upper_percentile"),
+    *("share", "temperature"),
+)
+
+
+def describe_fit(samples: int, parameters: Mapping[str, Any]) -> str:
+    """Return the number of samples and the parameters chosen from the data, in words.
+
+    Examples
+    --------
+    >>> describe_fit(50000, {"k": 50, "probes": 3})
+    'n = 50,000, k = 50'
+    """
+    parts = [f"n = {samples:,}" if samples else "no samples"]
+    parts += [f"{name} = {parameters[name]:.4g}" for name in _DESCRIBED if name in parameters]
+    return ", ".join(parts)
+
+
 def require_count(value: int | None, what: str) -> int | None:
     """Return `value` if it is None or an integer of at least 1, else raise InvalidOptionError."""
     if value is not None and not (isinstance(value, Integral) and value >= 1):
