@@ -184,14 +184,17 @@ def test_there_is_no_mean_of_one_set_and_none_twice(run, sets, expected):
 def test_the_table_is_numeric_with_intervals_in_columns_of_their_own(run):
     board = make_board(*results(run), "auroc", SETS)
     labels = families = {name: name for name in board.detectors}
-    frame = as_frame(board, labels, families, intervals=True)
-    text = ["Detector", "Family", "Worse than chance on", "Not different from the best on"]
+    fitted = dict.fromkeys(board.detectors, "no samples") | {"knn": "n = 48, k = 48"}
+    frame = as_frame(board, labels, families, intervals=True, fitted=fitted)
+    assert dict(zip(frame["Detector"], frame["Fitted on"], strict=True)) == fitted
+    text = ["Detector", "Family", "Fitted on"]
+    text += ["Worse than chance on", "Not different from the best on"]
     numeric = frame.drop(columns=text, errors="ignore")
     assert all(np.issubdtype(kind, np.floating) for kind in numeric.dtypes)
     np.testing.assert_array_equal(frame["noise low"], board.lows[:, 2])
     np.testing.assert_array_equal(frame["mean high"], board.highs[:, -1])
     np.testing.assert_array_equal(frame["mean near p"], board.corrected[:, 3])
-    bare = as_frame(board, labels, families, intervals=False)
+    bare = as_frame(board, labels, families, intervals=False, fitted=fitted)
     assert not {"noise low", "noise p"} & set(bare)
 
 
@@ -199,7 +202,7 @@ def test_the_long_form_holds_every_metric_with_its_interval(run):
     rows = run.detection()
     rows = rows[(rows["epoch"] == 9) & (rows["layer"] == "encoder")]
     labels = {name: name.upper() for name in rows["detector"]}
-    table = in_long_form(rows, labels)
+    table = in_long_form(rows, labels, {})
     assert len(table) == len(rows) * len(DEFINITIONS)
     for name in INTERVAL_METRICS:
         part = table[table["Metric"] == DEFINITIONS[name].label]

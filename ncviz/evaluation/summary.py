@@ -12,7 +12,7 @@ from ncviz.correlation import correlate
 from ncviz.detectors import probe_energy
 from ncviz.duplicates import in_words
 from ncviz.errors import MissingDataError
-from ncviz.store import Epoch, Run
+from ncviz.store import Epoch, Run, detectors_left_out, fitted_on
 from ncviz.transfer import DEFINITIONS
 from ncviz.without_head import unavailable_methods
 
@@ -50,7 +50,7 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
             parts += ["", f"Neural collapse, {layer}:", collapse]
         grid = _grid(saved, layer)
         if len(grid):
-            parts += _detection_parts(grid, layer, intervals)
+            parts += _detection_parts(grid, layer, intervals) + _fit_parts(saved, layer)
     return "\n".join(parts + _calibration_parts(saved) + _transfer_parts(saved))
 
 
@@ -103,6 +103,15 @@ def _detection_parts(grid: pd.DataFrame, layer: str, intervals: bool) -> list[st
     if (grid["auroc"] < 0.5).any():
         parts.append(f"{WRONG_WAY} ranks the wrong way round")
     return parts
+
+
+def _fit_parts(epoch: Epoch, layer: str) -> list[str]:
+    fitted = fitted_on(epoch, layer)
+    width = max(map(len, fitted), default=0)
+    lines = ["", f"Detectors fitted on, {layer}:"]
+    lines += [f"  {name:<{width}}  {words}" for name, words in fitted.items()]
+    reasons = detectors_left_out(epoch, layer).items()
+    return lines + [f"  {name:<{width}}  left out. {reason}" for name, reason in reasons]
 
 
 def _calibration_parts(epoch: Epoch) -> list[str]:

@@ -18,7 +18,7 @@ from ncviz.inference.looking import Result, look_at, record
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.spreadsheet import inert_row
-from ncviz.store import Epoch, Run
+from ncviz.store import Epoch, Run, detectors_left_out, fitted_on
 from ncviz.thresholds import ID_95, Criterion
 
 MAIN_DETECTOR = "energy"
@@ -58,6 +58,8 @@ def print_verdicts(
     thresholds = {name: scorer.reference.threshold(name, criterion).value for name in order}
     words = scorer.reference.about_threshold(order[0], criterion)
     print(f"threshold of {order[0]} {thresholds[order[0]]:.4g}: {words}", file=sys.stderr)
+    for line in _about_fits(scorer, order):
+        print(line, file=sys.stderr)
     write = _csv_writer(run, order) if csv else _table_writer(run, files)
     unread = 0
     with tqdm(total=len(files), unit="image", file=sys.stderr, disable=len(files) < 2) as bar:
@@ -72,6 +74,14 @@ def print_verdicts(
             unread += bool(result.error)
             bar.update()
     return unread
+
+
+def _about_fits(scorer: Scorer, order: Sequence[str]) -> list[str]:
+    """Return a line for what each detector was fitted on, and for each that was left out."""
+    fitted = fitted_on(scorer.epoch, scorer.layer)
+    left_out = detectors_left_out(scorer.epoch, scorer.layer)
+    lines = [f"{name}: fitted on {fitted[name]}" for name in order if name in fitted]
+    return lines + [f"{name} is left out. {reason}" for name, reason in left_out.items()]
 
 
 def _see(scorer: Scorer, path: Path, name: str) -> np.ndarray:

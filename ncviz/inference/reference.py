@@ -12,7 +12,7 @@ from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.inference.network_scores import network_detectors
-from ncviz.store import Epoch, read_calibration_half
+from ncviz.store import Epoch, detectors_left_out, read_calibration_half
 from ncviz.thresholds import Criterion, SetScores, Threshold, choose, choose_threshold, promise
 
 
@@ -115,7 +115,13 @@ def read_reference(epoch: Epoch, layer: str, *, names: Sequence[str] | None = No
             f"Run: python scripts/evaluate.py {epoch.run.name}"
         )
     chosen = found if names is None else tuple(dict.fromkeys(names))
+    left_out = detectors_left_out(epoch, layer)
     for name in chosen:
+        if name in left_out:
+            raise MissingDataError(
+                f"Detector '{name}' is left out at the {layer} of epoch {epoch.number} of "
+                f"{epoch.run.name}. {left_out[name]} Choose another detector."
+            )
         if name not in found:
             where = f"detector at the {layer} of epoch {epoch.number}"
             hint = "" if epoch.has_head(layer) else epoch.why_no_head(layer)

@@ -25,8 +25,10 @@ from ncviz.report.blocks import Block, Heading, Link, Missing, Number, Picture, 
 from ncviz.report.study import Study
 from ncviz.results import detectors
 from ncviz.results.board import band_panel, emphasised, families, group_means, make_board
+from ncviz.results.fitted import FITTED_ON, left_out_sentences
 from ncviz.results.tables import KINDS
 from ncviz.results.words import commands
+from ncviz.store import detectors_left_out, fitted_on
 from ncviz.thresholds import ID_95, promise
 from ncviz.without_head import unavailable_methods
 
@@ -157,6 +159,8 @@ def leaderboard(study: Study) -> Iterator[Block]:
             else f"{study.layer} has no classifier of its own, so detectors that need one are "
             "missing."
         )
+    for sentence in left_out_sentences(detectors_left_out(study.epoch, study.layer)):
+        yield Text(sentence)
     for metric in _SHOWN:
         board = _board(study, rows, metric)
         labels = [detectors.label(name) for name in board.detectors]
@@ -171,7 +175,7 @@ def leaderboard(study: Study) -> Iterator[Block]:
             "its interval.",
             (DEFINITIONS[metric],),
         )
-        yield _board_table(board, labels)
+        yield _board_table(study, board, labels)
 
 
 def _about_ties(board: Board) -> str:
@@ -194,8 +198,8 @@ def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("detector", key=lambda column: column.map(names.index), kind="stable")
 
 
-def _board_table(board: Board, labels: list[str]) -> Table:
-    rows = []
+def _board_table(study: Study, board: Board, labels: list[str]) -> Table:
+    rows, fitted = [], fitted_on(study.epoch, study.layer)
     for k, label in enumerate(labels):
         known = detectors.info(board.detectors[k])
         ends = zip(board.values[k], board.lows[k], board.highs[k], strict=True)
@@ -203,13 +207,15 @@ def _board_table(board: Board, labels: list[str]) -> Table:
             (
                 Link(known) if known else label,
                 detectors.family(board.detectors[k]),
+                fitted.get(board.detectors[k], ""),
                 Number(f"{board.ranks[k]:.1f}"),
                 *(as_number(*three) for three in ends),
             )
         )
     titles = [column.title for column in board.columns]
     caption = f"{board.label} of each detector, with 95% intervals, best mean first"
-    return Table(caption, ("Detector", "Looks at", "Average rank", *titles), rows)
+    heads = ("Detector", "Looks at", FITTED_ON, "Average rank", *titles)
+    return Table(caption, heads, rows)
 
 
 def over_epochs(study: Study) -> Iterator[Block]:

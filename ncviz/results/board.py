@@ -11,6 +11,7 @@ from ncviz import metrics
 from ncviz.figures import Band, BandPanel, Board, Column, Family
 from ncviz.figures.theme import ID_STYLE, Style, ood_style
 from ncviz.results import detectors
+from ncviz.results.fitted import FITTED_ON
 
 ENDS = ("low", "high")
 _FIRST = ("energy", "knn", "vim", "energy_probe", "mahalanobis")
@@ -113,10 +114,12 @@ def _cells(of_set: pd.DataFrame, metric: str) -> pd.DataFrame:
     return found.astype(float)
 
 
-def in_long_form(rows: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def in_long_form(
+    rows: pd.DataFrame, labels: Mapping[str, str], fitted: Mapping[str, str]
+) -> pd.DataFrame:
     """Every metric of every detector on every set, each value in a row with its interval.
 
-    `rows` are detection metrics of one epoch and layer.
+    `rows` are detection metrics of one epoch and layer, `fitted` what detectors were fitted on.
     """
     parts = []
     for metric in metrics.DEFINITIONS:
@@ -124,6 +127,7 @@ def in_long_form(rows: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
             continue
         names = {"detector": "Detector", "set": "OOD set", "group": "Kind"}
         part = rows[list(names)].rename(columns=names)
+        part.insert(1, FITTED_ON, part["Detector"].map(fitted).fillna(""))
         part["Detector"] = part["Detector"].map(labels)
         part["Metric"], part["Value"] = metrics.DEFINITIONS[metric].label, rows[metric]
         for end in ENDS:
@@ -142,12 +146,17 @@ def mean_groups(groups: Iterable[str]) -> list[str]:
 
 
 def as_frame(
-    board: Board, labels: Mapping[str, str], families: Mapping[str, str], *, intervals: bool
+    board: Board,
+    labels: Mapping[str, str],
+    families: Mapping[str, str],
+    *,
+    intervals: bool,
+    fitted: Mapping[str, str],
 ) -> pd.DataFrame:
     """Return the board as a table of numbers.
 
     With `intervals`, the ends of the intervals and the corrected p-values against the best of each
-    column are in columns of their own.
+    column are in columns of their own. `fitted` states what each detector was fitted on.
     """
     frame = {
         "Detector": [labels[name] for name in board.detectors],
@@ -166,6 +175,7 @@ def as_frame(
             ", ".join(column.title for column, tied in zip(board.columns, row, strict=True) if tied)
             for row in board.tied
         ]
+    frame[FITTED_ON] = [fitted.get(name, "") for name in board.detectors]
     sets = [at for at, column in enumerate(board.columns) if not column.mean]
     remarks = [", ".join(board.columns[at].title for at in sets if row[at]) for row in board.wrong]
     if any(remarks):

@@ -1,6 +1,7 @@
 """The run folder on disk: the only code that knows a file name."""
 
 from ncviz.store.epoch import LOGITS, Epoch
+from ncviz.store.fits import detectors_left_out, fitted_on
 from ncviz.store.halves import read_calibration_half
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
 from ncviz.store.remote import RemotePath, is_remote, require_local
@@ -14,6 +15,8 @@ __all__ = [
     "RemotePath",
     "Run",
     "checkpoints_root",
+    "detectors_left_out",
+    "fitted_on",
     "holds_run",
     "is_remote",
     "list_runs",

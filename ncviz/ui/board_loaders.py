@@ -43,6 +43,15 @@ def reliability_table(run: Run, epoch: int) -> pd.DataFrame:
 
 
 @kept
+def sensitivity_table(run: Run, epoch: int) -> pd.DataFrame:
+    """Return results with other parameters at an epoch; empty where there are none."""
+    try:
+        return run.epoch(epoch).sensitivity()
+    except MissingDataError:
+        return pd.DataFrame()
+
+
+@kept
 def has_head(run: Run, epoch: int, layer: str) -> bool:
     """Whether `layer` has a classifier of its own."""
     return run.epoch(epoch).has_head(layer)

@@ -48,6 +48,12 @@ def choose_for_layers(runs: Iterable[Run], *, help: str) -> str | None:
         )
 
 
+def explain_left_out(run: Run, epoch: int, layer: str) -> None:
+    """Name the detectors that were left out at a layer, with the reasons."""
+    for sentence in loaders.detectors_left_out(run, epoch, layer):
+        st.markdown(f":material/info: {plain(sentence)}")
+
+
 def explain(name: str) -> None:
     """A button that opens formula, source and caveat of a detector that is known."""
     known = info(name)

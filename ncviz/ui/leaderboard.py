@@ -18,6 +18,7 @@ from ncviz.ui import (
     board_difference,
     board_loaders,
     board_ranks,
+    board_sensitivity,
     board_trends,
     components,
     controls,
@@ -81,6 +82,7 @@ def body(view: View) -> None:
     )
     with shell.readable_errors():
         _explain_layer(view)
+        detector.explain_left_out(view.run, view.epoch, view.layer)
         _heatmap(view, board)
     with shell.readable_errors():
         _table(view, board, rows, intervals=choice.intervals)
@@ -202,7 +204,8 @@ def _table(view: View, board: Board, rows: pd.DataFrame, *, intervals: bool) -> 
     st.subheader("The same as a table", anchor=False)
     labels = {name: detector.label(name) for name in board.detectors}
     families = {name: detector.family(name) for name in board.detectors}
-    frame = as_frame(board, labels, families, intervals=intervals)
+    fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
+    frame = as_frame(board, labels, families, intervals=intervals, fitted=fitted)
     formats = {"Average rank": "%.1f"}
     config = {
         name: st.column_config.NumberColumn(format=formats.get(name, "%.3f"))
@@ -211,7 +214,7 @@ def _table(view: View, board: Board, rows: pd.DataFrame, *, intervals: bool) -> 
     config["Detector"] = st.column_config.TextColumn(pinned=True, width=150)
 
     def whole() -> pd.DataFrame:
-        wide = as_frame(board, labels, families, intervals=board.has_intervals)
+        wide = as_frame(board, labels, families, intervals=board.has_intervals, fitted=fitted)
         return _placed(wide, view, Metric=board.label)
 
     components.table(
@@ -225,7 +228,7 @@ def _table(view: View, board: Board, rows: pd.DataFrame, *, intervals: bool) -> 
     )
     components.offer_csv(
         "Save every metric as CSV",
-        lambda: _placed(in_long_form(rows, labels), view),
+        lambda: _placed(in_long_form(rows, labels, fitted), view),
         name=f"leaderboard-{view.layer}",
         shown=view.shown,
     )
@@ -245,6 +248,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
             "Is the difference real?",
             "Ranks over sets and runs",
             "Temperature and calibration",
+            "Sensitivity to parameters",
         ],
         key="tab",
         on_change="rerun",
@@ -256,6 +260,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
         lambda: board_difference.show(view, board, choice.sets),
         lambda: board_ranks.show(view, board, choice.groups),
         lambda: board_calibration.show(view, choice.sets),
+        lambda: board_sensitivity.show(view, board, choice.sets),
     )
     for tab, draw in zip(tabs, contents, strict=True):
         if tab.open:

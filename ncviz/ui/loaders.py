@@ -16,6 +16,7 @@ from ncviz import metrics, store
 from ncviz.errors import MissingDataError, NcvizError, UnknownNameError
 from ncviz.figures.maps import GROUPS, MapFrames, pack
 from ncviz.results import sample_counts, tables
+from ncviz.results.fitted import left_out_sentences
 from ncviz.results.geometry import Geometry, measure_geometry
 from ncviz.results.maps import MapSeries, read_maps
 from ncviz.results.trade_off import layer_table
@@ -244,6 +245,18 @@ def packed_maps(run: Run, kind: str, detector: str | None, layer: str) -> Packed
         percentiles=None if scored is None else scored[1],
     )
     return PackedMaps(*pack(frames), scored is not None)
+
+
+@kept
+def fitted_on(run: Run, epoch: int, layer: str) -> dict[str, str]:
+    """Return what each detector was fitted on, in words."""
+    return store.fitted_on(run.epoch(epoch), layer)
+
+
+@kept
+def detectors_left_out(run: Run, epoch: int, layer: str) -> list[str]:
+    """Return a sentence for each detector that was left out at a layer."""
+    return left_out_sentences(store.detectors_left_out(run.epoch(epoch), layer))
 
 
 @kept

@@ -19,6 +19,7 @@ from ncviz.figures import (
 )
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
+from ncviz.results.fitted import FITTED_ON
 from ncviz.results.words import left_out
 from ncviz.thresholds import promise
 from ncviz.ui import (
@@ -258,6 +259,7 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     rows = rows.sort_values("detector", key=lambda column: column.map(names.index), kind="stable")
     columns = [name for name in COLUMNS if name in rows]
     wrong = rows["auroc"] < 0.5
+    fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
     shown = pd.DataFrame(
         {
             "Detector": rows["detector"].map(detector.label),
@@ -267,6 +269,7 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
             **{name: rows[name] for name in columns},
             "ID samples": rows["id_samples"],
             "OOD samples": rows["ood_samples"],
+            FITTED_ON: rows["detector"].map(fitted).fillna(""),
         }
     )
     config = {
@@ -282,6 +285,7 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
         config=config,
         alt="Detection metrics of each detector and OOD set, which depend on no threshold",
     )
+    detector.explain_left_out(view.run, view.epoch, view.layer)
     with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
         for name in columns:
             components.define(DEFINITIONS[name])

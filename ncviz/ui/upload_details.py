@@ -20,8 +20,18 @@ from ncviz.figures import (
     verdict_over_epochs,
 )
 from ncviz.figures.theme import ood_style
+from ncviz.results.fitted import FITTED_ON
 from ncviz.thresholds import Criterion
-from ncviz.ui import components, detector, inline, shell, told, upload_loaders, upload_surroundings
+from ncviz.ui import (
+    components,
+    detector,
+    inline,
+    loaders,
+    shell,
+    told,
+    upload_loaders,
+    upload_surroundings,
+)
 from ncviz.ui.components import percent, plain
 from ncviz.ui.upload_results import Opened
 from ncviz.ui.view import View
@@ -166,7 +176,8 @@ def _strip(seen: Seen, verdict: Verdict) -> Strip:
 
 
 def _detectors_table(seen: Seen) -> None:
-    verdicts = list(seen.verdicts.values())
+    verdicts, view = list(seen.verdicts.values()), seen.view
+    fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
     table = pd.DataFrame(
         {
             "Detector": [detector.label(verdict.detector) for verdict in verdicts],
@@ -174,6 +185,7 @@ def _detectors_table(seen: Seen) -> None:
             "p-value": [verdict.p_value for verdict in verdicts],
             "Score": [verdict.score for verdict in verdicts],
             "Threshold": [verdict.threshold for verdict in verdicts],
+            FITTED_ON: [fitted.get(verdict.detector, "") for verdict in verdicts],
         }
     )
     digits = st.column_config.NumberColumn(format="%.4g")
@@ -187,8 +199,9 @@ def _detectors_table(seen: Seen) -> None:
         name="upload-detectors",
         shown=seen.view.shown,
         config=config,
-        alt="Verdict, p-value, score and threshold of every detector",
+        alt="Verdict, p-value, score, threshold and training samples of every detector",
     )
+    detector.explain_left_out(view.run, view.epoch, view.layer)
 
 
 def _through_training(seen: Seen) -> None:
