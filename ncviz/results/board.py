@@ -127,7 +127,7 @@ def in_long_form(
             continue
         names = {"detector": "Detector", "set": "OOD set", "group": "Kind"}
         part = rows[list(names)].rename(columns=names)
-        part.insert(1, FITTED_ON, part["Detector"].map(fitted).fillna(""))
+        part.insert(1, FITTED_ON, [fitted.get(name, "") for name in part["Detector"]])
         part["Detector"] = part["Detector"].map(labels)
         part["Metric"], part["Value"] = metrics.DEFINITIONS[metric].label, rows[metric]
         for end in ENDS:

@@ -269,7 +269,7 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
             **{name: rows[name] for name in columns},
             "ID samples": rows["id_samples"],
             "OOD samples": rows["ood_samples"],
-            FITTED_ON: rows["detector"].map(fitted).fillna(""),
+            FITTED_ON: [fitted.get(name, "") for name in rows["detector"]],
         }
     )
     config = {
