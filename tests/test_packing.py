@@ -29,7 +29,10 @@ def kept(run, name: str) -> np.ndarray:
 
 
 def test_results_are_those_of_all_samples(packed, digits_run):
-    for table in ("collapse", "detection", "detection_means", "calibration", "temperature"):
+    for table in (
+        *("collapse", "detection", "detection_means", "comparisons"),
+        *("calibration", "temperature"),
+    ):
         pd.testing.assert_frame_equal(
             getattr(packed.run, table)(), getattr(digits_run, table)(), check_exact=True
         )
