@@ -106,7 +106,9 @@ def test_no_module_has_a_softmax_or_percentile_of_its_own():
     banned = {"softmax", "log_softmax", "logsumexp", "percentileofscore", "rankdata"}
     others = [path for path in MODULES if path.name != "xp.py"]
     assert len(others) > 100
-    assert not {path.name for path in MODULES if banned & _called(path)}
+    # It recognises a network that ends in torch's own softmax, and reports no probability.
+    called = [path for path in MODULES if path.name != "wrap.py"]
+    assert not {path.name for path in called if banned & _called(path)}
     assert not {path.name for path in others if banned & _defined(path)}
 
 
