@@ -14,6 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from ncviz import collapse, detectors, metrics
 from ncviz.correlation import correlate
+from ncviz.figures.theme import signed
+from ncviz.results.comparisons import Place, compare
 from ncviz.sources import DOCUMENTS, Collapse, Detection, Document, Ratio, Row, Scores
 from ncviz.store import Run, open_run
 
@@ -243,27 +245,32 @@ def test_claims_of_the_slides_are_held_against_the_layers_of_a_run(open_sources)
         f"{nc1['encoder'] / nc1['projector']:.4g}"
     )
     claims, trends = (each.value for each in app.table if "Claim, as printed" in each.value)
-    transfer = run.transfer().query("epoch == 60").groupby("layer")["probe_error"].mean()
-    probe = run.detection().query("epoch == 60 and detector == 'energy_probe'")
-    probe = probe.groupby("layer")["fpr95"].mean()
-    entropy = {layer: value(run, "entropy", layer, 60) for layer in nc1}
-    said = {True: "as claimed", False: "the other way round"}
-    assert list(claims["Here"]) == [
-        said[bool(nc1["projector"] < nc1["encoder"])],
-        said[bool(transfer["encoder"] < transfer["projector"])],
-        said[bool(probe["projector"] < probe["encoder"])],
-        said[
-            bool((entropy["projector"] < entropy["encoder"]) == (nc1["projector"] < nc1["encoder"]))
-        ],
-    ]
-    assert set(claims["Here"]) == set(said.values())  # the shipped run bears out some of them
+    places = [Place(run, 60, layer) for layer in ("encoder", "projector")]
+    found = compare(*places, ("fpr95", "auroc", "transfer"), detector="energy_probe")
+    expected = ["not tested"]
+    for measure, projector_is_smaller in (("transfer", False), ("fpr95", True), ("auroc", False)):
+        low, high = found[measure].estimate.low, found[measure].estimate.high
+        as_claimed, other = ("as claimed", "the other way round")[
+            :: 1 if projector_is_smaller else -1
+        ]
+        said = as_claimed if low > 0 else other if high < 0 else "no clear difference"
+        expected.append(said)
+    assert list(claims["Here"]) == [*expected, "not tested"]
+    interval = f"[{signed(found['fpr95'].estimate.low)}, {signed(found['fpr95'].estimate.high)}]"
+    assert interval in claims["Encoder − projector"].iloc[2].replace("\\", "")
+    transfer = (
+        run.transfer().query("epoch == 60").groupby("layer", sort=False)["probe_error"].mean()
+    )
     layers = list(transfer.index)
-    r = correlate(
-        np.array([value(run, "nc1_pinv", layer, 60) for layer in layers]),
-        transfer.to_numpy(),
-        log_x=True,
-    ).r
-    assert trends["r here"].iloc[1].replace("\\", "").replace("−", "-").startswith(f"{r:.2f} [")
+    nc1 = np.array([value(run, "nc1_pinv", layer, 60) for layer in layers])
+    logged, plain = (
+        correlate(nc1, transfer.to_numpy(), networks=["a"] * len(nc1), log_x=log)
+        for log in (True, False)
+    )
+    row = trends.iloc[2]
+    assert "transfer" in row["Measured by"]
+    shown = [row[name].replace("\\", "") for name in ("r, log NC1", "r, NC1", "Spearman")]
+    assert shown == [signed(each, 2) for each in (logged.r, plain.r, logged.spearman)]
 
 
 def test_without_a_projector_the_slides_say_which_runs_have_one(open_sources, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
+from ncviz.results.comparisons import Place, compare
 from ncviz.store import Run, open_runs
 from ncviz.ui import tour
 from ncviz.ui.navigation import EMBEDDINGS, NEURAL_COLLAPSE, OOD_SCORES, TRADE_OFF, UPLOAD
@@ -93,16 +94,20 @@ def test_numbers_of_the_sentences_are_those_of_the_run(tmp_path):
         for metric in ("nc1_pinv", "nc2_cosine_std")
     )
     sentence = step_of(runs, "Classes collapse").sentence
-    assert f"from {nc1[1]:.3g} at epoch 1 to {nc1[9]:.3g}" in sentence
+    assert f"is {nc1[1]:.3g} at epoch 1 and {nc1[9]:.3g} at epoch 9" in sentence
     assert nc1[9] < nc1[1]
     assert f"by {spread[9]:.3g};" in step_of(runs, TITLES[1]).sentence
 
     found = run.detection()
     found = found[(found["layer"] == "projector") & (found["epoch"] == 9)]
-    energy = found[found["detector"] == "energy"].set_index("set")["auroc"]
+    energy = found[found["detector"] == "energy"].set_index("set")
     known = step_of(runs, "Known from unknown")
-    assert f"noise from made with an AUROC of {energy['noise']:.3f}" in known.sentence
-    assert f"letters, more like what it learned, with {energy['letters']:.3f}" in known.sentence
+    shown = {
+        name: f"{row['auroc']:.3f} (95% interval {row['auroc_low']:.3f} to {row['auroc_high']:.3f})"
+        for name, row in energy.iterrows()
+    }
+    assert f"made from noise, a far set, with an AUROC of {shown['noise']}" in known.sentence
+    assert f"and from letters, a near set, with {shown['letters']}." in known.sentence
     assert known.address["sets"] == ["noise", "letters"]
 
 
@@ -120,10 +125,19 @@ def test_numbers_of_both_layers_are_means_over_the_sets_of_the_last_epoch():
         for layer in ("encoder", "projector")
     }
     (through, error), (later_through, later_error) = shares.values()
-    assert f"the encoder lets {through} of" in step.sentence
-    assert f"the projector {later_through} (FPR95)" in step.sentence
-    assert f"errors are {error} and {later_error} (transfer)" in step.sentence
+    assert f"the encoder accepts {through}, the projector {later_through} of" in step.sentence
+    assert f"is wrong on {error}, on the projector {later_error} of" in step.sentence
     assert step.view.epoch == 60
+    places = [Place(step.view.run, 60, layer) for layer in ("encoder", "projector")]
+    found = compare(*places, ("fpr95", "transfer"), detector="energy_probe")
+    for end, difference in (
+        ("(FPR95, mean over ", found["fpr95"]),
+        (" (transfer): ", found["transfer"]),
+    ):
+        low, high = difference.estimate.low, difference.estimate.high
+        said = "the projector is better" if low > 0 else "no clear difference"
+        said = "the encoder is better" if high < 0 else said
+        assert said in step.sentence[step.sentence.index(end) :].split(".")[0]
 
 
 def test_steps_that_no_run_can_show_are_left_out(open_overview, tmp_path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from ncviz.correlation import correlate
 from ncviz.detectors import probe_energy
 from ncviz.duplicates import in_words
 from ncviz.errors import MissingDataError
+from ncviz.shared_sets import shared, why_none
 from ncviz.store import Epoch, Run, detectors_left_out, fitted_on
 from ncviz.transfer import DEFINITIONS
 from ncviz.without_head import unavailable_methods
@@ -26,6 +28,10 @@ _PRINTED = {
     "fpr95_ood": "FPR95, OOD positive (lower is better)",
 }
 _MEANS = {"near": "mean near", "far": "mean far", "all": "mean"}
+_AVERAGED = {
+    "OOD set": {"auroc": "AUROC", "fpr95": "FPR95"},
+    "transfer set": {"probe_error": "probe error", "ncm_error": "NCM error"},
+}
 _COMPARED = ("nc1_pinv", "nc1_trace", "nc4_agreement", "entropy", "effective_rank")
 
 
@@ -129,57 +135,108 @@ def _calibration_parts(epoch: Epoch) -> list[str]:
 
 
 def side_by_side(runs: Sequence[Run], epoch: int | None = None) -> str:
-    """Every layer of every run at `epoch`, a line each; None: at the last one evaluated.
+    """Return a table with one line for each layer of each run, at `epoch` or the last evaluated.
 
-    Detection is by the energy of a linear probe, which every layer has; means are over sets. Below
-    stands how closely NC1 goes with detection, transfer and entropy over these layers, unless the
-    runs know different data: then they differ in more than collapse.
+    Detection is by the energy of a linear probe, which every layer has. Means are over the sets
+    that all layers and runs share, which are named; without any there is no mean. Correlations of
+    NC1 with detection, transfer and entropy follow, unless the runs were trained on different
+    data: then they differ in more than collapse.
     """
-    rows = [row for run in runs for row in _layer_rows(run, epoch)]
-    table = pd.DataFrame(rows)
+    found = [layer for run in runs for layer in _layers(run, epoch)]
+    means, said = {}, []
+    for kind, columns in _AVERAGED.items():
+        measured = {str(at): layer.sets(kind) for at, layer in enumerate(found)}
+        means[kind] = shared(measured)
+        of_runs = {f"{layer.run}, {layer.layer}": layer.sets(kind) for layer in found}
+        if sets := means[kind]:
+            said.append(f"{' and '.join(columns.values())}: mean over {', '.join(sets)}.")
+        elif reason := why_none(of_runs, kind):
+            said.append(f"{' and '.join(columns.values())}: {reason}")
+    table = pd.DataFrame([_line(layer, means) for layer in found])
     text = table.to_string(float_format="{:.4f}".format, na_rep="-", index=False)
     score = probe_energy.INFO.label
-    lines = [f"Layers side by side (AUROC and FPR95: {score}; means over sets):", text]
-    if len({run.id_set for run in runs}) > 1 or "nc1_pinv" not in table:
-        return "\n".join(lines)
-    nc1 = table["nc1_pinv"].to_numpy(np.float64)
-    for name in ("FPR95", "probe error", "entropy"):
-        found = correlate(nc1, table[name].to_numpy(np.float64), log_x=True)
-        if found:
-            interval = f"[{found.low:.2f}, {found.high:.2f}]"
-            lines.append(f"Pearson's r of log nc1_pinv with {name}: {found.r:.2f} {interval}")
+    lines = [f"Layers side by side (AUROC and FPR95: {score}):", text, *said]
+    if len({run.id_set for run in runs}) == 1 and "nc1_pinv" in table:
+        lines += _correlations(table)
     return "\n".join(lines)
 
 
-def _layer_rows(run: Run, number: int | None) -> Iterator[dict]:
+def _correlations(table: pd.DataFrame) -> Iterator[str]:
+    """One line for each measure: r with and without the logarithm, ranks, leave-one-out."""
+    nc1 = table["nc1_pinv"].to_numpy(np.float64)
+    for name in ("FPR95", "AUROC", "probe error", "entropy"):
+        y = table[name].to_numpy(np.float64) if name in table else np.full(len(nc1), np.nan)
+        logged, plain = (
+            correlate(nc1, y, networks=list(table["run"]), log_x=log) for log in (True, False)
+        )
+        if logged and plain:
+            low, high = logged.leave_one_out
+            interval = (
+                f"no 95% interval ({logged.no_interval})"
+                if logged.no_interval
+                else f"95% interval {logged.low:.2f} to {logged.high:.2f}"
+            )
+            yield (
+                f"{name} against nc1_pinv: r = {logged.r:.2f} with its logarithm, {plain.r:.2f} "
+                f"without; Spearman {logged.spearman:.2f}; leave-one-out {low:.2f} to {high:.2f}; "
+                f"{logged.pairs} points; {interval}"
+            )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of a run at an epoch: its own numbers, and those of each set."""
+
+    run: str
+    layer: str
+    epoch: int
+    numbers: Mapping[str, float | None]
+    detection: pd.DataFrame
+    transfer: pd.DataFrame
+
+    def of(self, kind: str) -> pd.DataFrame:
+        return self.detection if kind == "OOD set" else self.transfer
+
+    def sets(self, kind: str) -> list[str]:
+        """The sets that the layer was measured on."""
+        return list(self.of(kind).index)
+
+
+def _line(layer: _Layer, means: Mapping[str, Sequence[str]]) -> dict:
+    line = {"run": layer.run, "layer": layer.layer, "epoch": layer.epoch, **layer.numbers}
+    for kind, columns in _AVERAGED.items():
+        own = layer.of(kind).reindex(list(means[kind]))
+        for column, title in columns.items():
+            line[title] = own[column].mean(skipna=False) if len(own) else None
+    return line
+
+
+def _layers(run: Run, number: int | None) -> Iterator[_Layer]:
     epoch = run.epoch(_last_evaluated(run) if number is None else number)
     collapse = epoch.collapse()
     history = run.history
     last = history[history["epoch"] == epoch.number]
-    # A run that was trained elsewhere has no history, and an accuracy on its cached samples.
+    # A run that was trained elsewhere has no history, and an accuracy on its evaluated samples.
     accuracy = last["test_accuracy"] if len(last) else epoch.calibration()["accuracy"]
     detection = epoch.detection()
     detection = detection[detection["detector"] == probe_energy.INFO.name]
     try:
         transfer = epoch.transfer()
     except MissingDataError:
-        transfer = pd.DataFrame(columns=["layer", *DEFINITIONS])
+        transfer = pd.DataFrame(columns=["layer", "set", *DEFINITIONS])
     # NC5 has a value for each OOD set; what is compared has one.
     metrics = collapse[collapse["set"] == ""].pivot(index="layer", columns="metric", values="value")
     for layer in epoch.layers:
-        scored = detection[detection["layer"] == layer]
-        errors = transfer[transfer["layer"] == layer]
-        yield {
-            "run": run.name,
-            "layer": layer,
-            "epoch": epoch.number,
-            "test error": 1 - accuracy.mean() if len(accuracy) else None,
-            **{name: metrics.loc[layer, name] for name in _COMPARED if name in metrics},
-            "AUROC": scored["auroc"].mean(),
-            "FPR95": scored["fpr95"].mean(),
-            "probe error": errors["probe_error"].mean(),
-            "NCM error": errors["ncm_error"].mean(),
-        }
+        numbers = {"test error": 1 - accuracy.mean() if len(accuracy) else None}
+        numbers |= {name: metrics.loc[layer, name] for name in _COMPARED if name in metrics}
+        yield _Layer(
+            run.name,
+            layer,
+            epoch.number,
+            numbers,
+            detection[detection["layer"] == layer].set_index("set"),
+            transfer[transfer["layer"] == layer].set_index("set"),
+        )
 
 
 def as_json(run: Run) -> dict:

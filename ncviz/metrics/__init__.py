@@ -32,6 +32,7 @@ from ncviz.metrics.definitions import DEFINITIONS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
 from ncviz.metrics.distribution import ScoreDistribution
 from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
+from ncviz.metrics.mean_comparison import delong_of_means
 from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
 from ncviz.metrics.rank_analysis import MIN_BLOCKS, MIN_DETECTORS, RankAnalysis, rank_analysis
@@ -63,6 +64,7 @@ __all__ = [
     "confusion_matrix",
     "cross_fitted_temperatures",
     "delong",
+    "delong_of_means",
     "detection_metrics",
     "holm",
     "mcnemar",

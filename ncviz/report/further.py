@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from ncviz import metrics, transfer
 from ncviz.collapse import METRICS
@@ -23,26 +24,21 @@ from ncviz.figures import (
 from ncviz.figures.maps import KINDS
 from ncviz.figures.theme import ID_STYLE, ood_style
 from ncviz.metrics import CALIBRATION_DEFINITIONS
+from ncviz.report.about import as_number
 from ncviz.report.blocks import Block, Heading, Link, Missing, Number, Picture, Table, Text
 from ncviz.report.study import Study
 from ncviz.results import detectors
 from ncviz.results.calibration import calibration_panels, reliable_lines, temperature_lines
 from ncviz.results.maps import MapSeries, quality_in_words, read_maps
-from ncviz.results.trade_off import (
-    DETECTION,
-    TRANSFER,
-    layer_table,
-    panels_against,
-    style_of,
-    through_epochs,
-)
+from ncviz.results.trade_off import Basis, averaged, choose_basis, layer_table
+from ncviz.results.trade_off_panels import panels_against, style_of, through_epochs
 from ncviz.results.words import commands, number
 
 NC1 = "nc1_pinv"
 _COLUMNS = {
     **{name: Link(METRICS[name]) for name in (NC1, "nc1_trace", "nc2_gram", "nc3_duality")},
-    "fpr95": Link(metrics.DEFINITIONS["fpr95"], DETECTION),
-    "transfer": Link(transfer.DEFINITIONS["probe_error"], TRANSFER),
+    **{name: Link(metrics.DEFINITIONS[name]) for name in ("fpr95", "auroc")},
+    "transfer": Link(transfer.DEFINITIONS["probe_error"]),
     **{name: Link(METRICS[name]) for name in ("entropy", "effective_rank")},
 }
 _READING = {
@@ -118,38 +114,41 @@ def against_collapse(study: Study) -> Iterator[Block]:
         yield Text(study.run.without_features)
         return
     score = _shared_detector(study, study.layers)
-    parts = (study.collapse, study.detection, study.transfer)
-    courses = []
-    for layer in study.layers:
-        table = layer_table(*parts, layer, score)
-        if NC1 in table:
-            courses.append(through_epochs(study.run, layer, table, style_of(len(courses))))
+    found, basis = _tables(study, study.layers, score)
+    courses = [
+        through_epochs(study.run, layer, table, style_of(at))
+        for at, (layer, table) in enumerate(found.items())
+        if NC1 in table
+    ]
     if not courses:
         yield Missing(
-            "There are no results to hold against each other. Make them with:",
+            "There are no results to compare. Make them with:",
             commands(study.run.name, imported=study.run.imported),
         )
         return
     by = f"detection by {detectors.label(score)}" if score else "no detection results"
     figure = trade_off(
-        panels_against(courses, NC1, shown=study.shown),
+        panels_against(courses, NC1, basis=basis, shown=study.shown),
         title="Collapse against detection, transfer and entropy",
         note=f"{study.run.name} · {by} · one point for each saved epoch",
     )
     yield Picture(
         figure,
-        "NC1 against FPR95, transfer error and entropy over epochs and layers",
-        "Full collapse lies to the left. If more collapse means better detection, points rise from "
-        "left to right in the first panel; if it means worse transfer, they fall in the second. r "
-        "is Pearson's correlation of log NC1 with its 95 % interval, over all points: epochs of "
-        "one run are not independent, so the interval is too narrow.",
+        "NC1 against FPR95, AUROC, transfer error and entropy over epochs and layers",
+        f"Full collapse is at the left. {basis.words} If more collapse means better detection, "
+        "FPR95 rises from left to right and AUROC falls; if it means worse transfer, the transfer "
+        "error falls. Error bars are 95% intervals over test samples. A cross marks a point whose "
+        "AUROC is below 0.5 together with its interval. r is Pearson's correlation over all "
+        "points. These are of one network, so r is descriptive and has no interval.",
         (
             METRICS[NC1],
             metrics.DEFINITIONS["fpr95"],
+            metrics.DEFINITIONS["auroc"],
             transfer.DEFINITIONS["probe_error"],
             METRICS["entropy"],
         ),
     )
+    yield from map(Text, basis.problems)
     yield from _layers_table(study)
     if study.transfer.empty and not study.run.imported and study.run.ood_sets:
         name = shlex.quote(study.run.name)
@@ -167,17 +166,34 @@ def _layers_table(study: Study) -> Iterator[Block]:
     if not layers:
         return
     score = _shared_detector(study, layers)
-    parts = (study.collapse, study.detection, study.transfer)
-    found = [layer_table(*parts, layer, score) for layer in layers]
+    tables, basis = _tables(study, layers, score, epoch=study.number)
+    found = [table for table in tables.values() if len(table)]
     columns = [name for name in _COLUMNS if any(name in table for table in found)]
     cells = []
     for table in found:
-        here = table[table["epoch"] == study.number].iloc[0]
-        values = (here.get(name, np.nan) for name in columns)
-        cells.append((here["layer"], *(Number(_number(value)) for value in values)))
-    by = f", FPR95 by {detectors.label(score)}" if score else ""
-    caption = f"The layers of {study.run.name} at epoch {study.number}{by}"
+        here = table.iloc[0]
+        cells.append((here["layer"], *(_cell(here, name) for name in columns)))
+    by = f", detection by {detectors.label(score)}" if score else ""
+    caption = f"The layers of {study.run.name} at epoch {study.number}{by}. {basis.words}".strip()
     yield Table(caption, ("Layer", *(_COLUMNS[name] for name in columns)), cells)
+
+
+def _cell(row: pd.Series, name: str) -> Number:
+    if f"{name}_low" in row:
+        return as_number(*(row[column] for column in (name, f"{name}_low", f"{name}_high")))
+    return Number(_number(row.get(name, np.nan)))
+
+
+def _tables(
+    study: Study, layers: Sequence[str], score: str | None, *, epoch: int | None = None
+) -> tuple[dict[str, pd.DataFrame], Basis]:
+    """Tables of the layers, at one epoch or all, averaged over the sets that they share."""
+    parts = (study.collapse, study.detection, study.means, study.transfer)
+    found = {layer: layer_table(*parts, layer, score) for layer in layers}
+    if epoch is not None:
+        found = {layer: table[table["epoch"] == epoch] for layer, table in found.items()}
+    basis = choose_basis(found)
+    return {layer: averaged(table, basis) for layer, table in found.items()}, basis
 
 
 def _number(value: float) -> str:

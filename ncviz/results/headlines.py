@@ -104,8 +104,18 @@ def panel_of(metric: str, title: str, series: tuple[Series, ...]) -> Panel:
     return Panel(title, series, METRICS[metric].limit, log=wide)
 
 
-def mean_at(series: tuple[Series, ...], epoch: int | None) -> float | None:
-    """The mean of several lines at an epoch, None where none has a value."""
-    values = [tables.at_epoch(each, epoch) for each in series]
-    values = [value for value in values if value is not None]
+def mean_at(
+    series: tuple[Series, ...], epoch: int | None, *, as_at: int | None = None
+) -> float | None:
+    """Mean of several lines at an epoch, None where there is none.
+
+    Parameters
+    ----------
+    as_at : another epoch that the mean is compared with; lines without a value there are left out
+        if any line has one, so that both means are over the same OOD sets
+    """
+    here = {at: tables.at_epoch(line, epoch) for at, line in enumerate(series)}
+    there = {at: tables.at_epoch(line, as_at) for at, line in enumerate(series)}
+    compared = [at for at, value in there.items() if value is not None]
+    values = [value for at, value in here.items() if value is not None and at in (compared or here)]
     return sum(values) / len(values) if values else None

@@ -1,135 +1,209 @@
-"""Collapse against detection, transfer and entropy, as tables and as the panels of a figure."""
+"""Collapse against detection, transfer and entropy: tables of points over the same data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ncviz.collapse import METRICS
-from ncviz.correlation import correlate
-from ncviz.figures import Against, Shown, Track
-from ncviz.figures.theme import ID_STYLE, Style, ood_style, signed
-from ncviz.store import Run
+from ncviz.estimates import Estimate, mean_of_dependent, mean_of_independent, wilson
+from ncviz.metrics import DEFINITIONS
+from ncviz.shared_sets import shared, why_none
 
-DETECTION = "Mean FPR95 over OOD sets"
-TRANSFER = "Mean transfer error"
-ENTROPY = "Entropy, mean log ρ"
+MEASURES = ("fpr95", "auroc", "transfer", "entropy")
+"""What collapse is plotted against, each a column of `averaged`."""
+DETECTION = ("fpr95", "auroc")
+ENDS = ("low", "high")
+CHANCE = 0.5
+_ENTROPY = "Entropy, mean log ρ"
 
 
 @dataclass(frozen=True)
-class Course:
-    """A line of the chart: a run's layer through its epochs, or a run's layers at its last epoch.
+class Basis:
+    """The data sets that every point of a comparison is measured on.
 
     Attributes
     ----------
-    table : the metrics of its points, a row each, with the epoch and the layer
-    words : what each point is
+    ood, transfer : OOD sets of the detection metrics, and sets of the transfer errors
+    problems : why there is no mean, a sentence each
     """
 
-    run: Run
-    name: str
-    table: pd.DataFrame
-    words: tuple[str, ...]
-    style: Style
+    ood: tuple[str, ...]
+    transfer: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
-    def position(self, shown: Shown) -> int | None:
-        """Which of its points is looked at."""
-        if self.run.name != shown.run:
-            return None
-        here = (self.table["epoch"] == shown.epoch) & (self.table["layer"] == shown.layer)
-        found = np.flatnonzero(here)
-        return int(found[0]) if len(found) else None
+    def title(self, measure: str) -> str:
+        """Name a measure together with the sets that it is averaged over."""
+        if measure == "entropy":
+            return _ENTROPY
+        label = self.short(measure)
+        sets = self.ood if measure in DETECTION else self.transfer
+        return f"{label} on {sets[0]}" if len(sets) == 1 else f"{label}, mean over {len(sets)} sets"
+
+    def short(self, measure: str) -> str:
+        """Name a measure without its sets."""
+        names = {"entropy": "Entropy", "transfer": "Transfer error"}
+        return names.get(measure) or DEFINITIONS[measure].label
+
+    @property
+    def words(self) -> str:
+        """The sets of both kinds in one sentence; empty where there is none."""
+        parts = [
+            f"{kind} on {', '.join(sets)}"
+            for kind, sets in (("detection", self.ood), ("transfer", self.transfer))
+            if sets
+        ]
+        return f"Measured {'; '.join(parts)}." if parts else ""
 
 
 def layer_table(
     collapse: pd.DataFrame,
     detection: pd.DataFrame,
+    means: pd.DataFrame,
     transfer: pd.DataFrame,
     layer: str,
     detector: str | None,
 ) -> pd.DataFrame:
-    """Metrics of a layer, one row for each evaluated epoch: epoch, layer, then values.
+    """Collect the metrics of a layer set by set, one row for each evaluated epoch.
 
-    The collapse metrics that are not about a set; `fpr95` and `transfer` (a linear probe's error),
-    each the mean over sets, and for each set as `fpr95:SET` and `transfer:SET`, where measured.
+    Parameters
+    ----------
+    collapse, detection, means, transfer : result tables of a run
+    detector : whose detection metrics to take
+
+    Returns
+    -------
+    DataFrame
+        epoch, layer, the collapse metrics that are not about a set, and for each set and each
+        measure (fpr95, auroc, transfer) the value and the ends of its 95% interval as
+        ``MEASURE:SET``, ``MEASURE_low:SET`` and ``MEASURE_high:SET``. Transfer errors have
+        Wilson's interval. ``MEASURE_low@all`` is the end for the mean over all sets of the epoch.
     """
     of_layer = collapse[(collapse["layer"] == layer) & (collapse["set"] == "")]
     parts = [of_layer.pivot(index="epoch", columns="metric", values="value")]
-    detection = detection[(detection["layer"] == layer) & (detection["detector"] == detector)]
-    errors = transfer[transfer["layer"] == layer]
-    for name, rows, value in (("fpr95", detection, "fpr95"), ("transfer", errors, "probe_error")):
-        if len(rows):
-            by_set = rows.pivot(index="epoch", columns="set", values=value)
-            by_set = by_set[rows["set"].unique()]
-            parts += [by_set.mean(axis=1).rename(name), by_set.add_prefix(f"{name}:")]
+    rows = detection[(detection["layer"] == layer) & (detection["detector"] == detector)]
+    errors = _with_intervals(transfer[transfer["layer"] == layer])
+    for measure, found in (*((name, rows) for name in DETECTION), ("transfer", errors)):
+        for column in (measure, *(f"{measure}_{end}" for end in ENDS)):
+            if len(found) and column in found:
+                by_set = found.pivot(index="epoch", columns="set", values=column)
+                parts.append(by_set[found["set"].unique()].add_prefix(f"{column}:"))
+    own = means[
+        (means["layer"] == layer) & (means["detector"] == detector) & (means["group"] == "all")
+    ].set_index("epoch")
+    ends = [f"{measure}_{end}" for measure in DETECTION for end in ENDS]
+    parts.append(own[[name for name in ends if name in own]].add_suffix("@all"))
     table = pd.concat(parts, axis=1).loc[parts[0].index].reset_index()
     table.insert(1, "layer", layer)
     return table
 
 
-def through_epochs(run: Run, layer: str, table: pd.DataFrame, style: Style) -> Course:
-    """A layer of a run through its epochs."""
-    words = tuple(f"epoch {epoch}" for epoch in table["epoch"])
-    return Course(run, f"{run.name} · {layer}", table, words, style)
-
-
-def style_of(position: int) -> Style:
-    """Of the course at `position`."""
-    return ood_style(position - 1) if position else ID_STYLE
-
-
-def panels_against(
-    courses: Sequence[Course], nc1: str, *, shown: Shown, named: bool = False
-) -> list[Against]:
-    """A definition of NC1 against FPR95, transfer error and entropy, as far as they were measured.
-
-    What is `shown` is marked; `named`: the points of its run get their words beside them.
-    """
-    return [
-        _panel(
-            courses,
-            x=nc1,
-            x_title=f"{METRICS[nc1].label} (log scale)",
-            y=y,
-            y_title=title,
-            shown=shown,
-            named=named,
-        )
-        for y, title in (("fpr95", DETECTION), ("transfer", TRANSFER), ("entropy", ENTROPY))
-        if any(y in course.table for course in courses)
-    ]
-
-
-def _panel(
-    courses: Sequence[Course],
-    *,
-    x: str,
-    x_title: str,
-    y: str,
-    y_title: str,
-    shown: Shown,
-    named: bool,
-) -> Against:
-    tracks = tuple(
-        Track(
-            course.name,
-            course.words,
-            course.table[x].to_numpy(np.float64),
-            course.table[y].to_numpy(np.float64)
-            if y in course.table
-            else np.full(len(course.table), np.nan),
-            course.style,
-            course.position(shown),
-            named and course.run.name == shown.run,
-        )
-        for course in courses
+def _with_intervals(transfer: pd.DataFrame) -> pd.DataFrame:
+    found = transfer.rename(columns={"probe_error": "transfer"})
+    if found.empty:
+        return found
+    pairs = zip(found["transfer"], found["test_samples"], strict=True)
+    estimates = [wilson(float(error), int(samples)) for error, samples in pairs]
+    return found.assign(
+        **{f"transfer_{end}": [getattr(each, end) for each in estimates] for end in ENDS}
     )
-    across = np.concatenate([track.x for track in tracks])
-    found = correlate(across, np.concatenate([track.y for track in tracks]), log_x=True)
-    finding = "too few points for r"
-    if found:
-        finding = f"r = {signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
-    return Against(x_title, y_title, tracks, finding, log_x=True)
+
+
+def measured_on(row: Mapping[str, float], measure: str) -> tuple[str, ...]:
+    """Names of the sets that a row of `layer_table` has a measure on."""
+    prefix = f"{measure}:"
+    return tuple(
+        name.removeprefix(prefix)
+        for name, value in row.items()
+        if isinstance(name, str) and name.startswith(prefix) and np.isfinite(value)
+    )
+
+
+def choose_basis(tables: Mapping[str, pd.DataFrame], ood_set: str | None = None) -> Basis:
+    """Return the sets that all rows of all tables share, or one chosen set.
+
+    Rows without any set, such as layers that a detector was not evaluated at, are not part of the
+    comparison.
+
+    Parameters
+    ----------
+    tables : what `layer_table` returns, by a name for messages
+    ood_set : the only set to compare on; None for the mean over the shared sets
+    """
+    found, problems = {}, []
+    for measure, kind in (("fpr95", "OOD set"), ("transfer", "transfer set")):
+        rows = [
+            (name, int(row["epoch"]), measured_on(row, measure))
+            for name, table in tables.items()
+            for row in table.to_dict("records")
+        ]
+        if ood_set is None:
+            found[measure] = shared({str(at): sets for at, (_, _, sets) in enumerate(rows)})
+            problems.append(why_none(_distinct(rows), kind))
+        else:
+            known = any(ood_set in sets for _, _, sets in rows)
+            found[measure] = (ood_set,) if known else ()
+            if not known and any(sets for _, _, sets in rows):
+                what = "Transfer" if measure == "transfer" else "Detection"
+                problems.append(f"{what} was not measured on {ood_set}.")
+    return Basis(found["fpr95"], found["transfer"], tuple(filter(None, problems)))
+
+
+def _distinct(rows: Collection[tuple[str, int, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The sets of each table, with the epoch where they differ between its epochs."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, epoch, sets in rows:
+        if sets and found.setdefault(name, sets) != sets:
+            found.setdefault(f"{name}, epoch {epoch}", sets)
+    return found
+
+
+def averaged(table: pd.DataFrame, basis: Basis) -> pd.DataFrame:
+    """Add to a table of `layer_table` its means over the sets of a basis.
+
+    Returns
+    -------
+    DataFrame
+        The table with the columns fpr95, auroc and transfer, each with ``_low`` and ``_high``, NaN
+        in rows that lack one of the sets, and `worse`: whether detection is worse than chance,
+        that is, the AUROC and the upper end of its interval are below 0.5. Where there is no
+        interval nothing is marked.
+    """
+    records = table.to_dict("records")
+    added = {}
+    for measure in (*DETECTION, "transfer"):
+        sets = basis.transfer if measure == "transfer" else basis.ood
+        if not any(sets and _has(row, measure, sets) for row in records):
+            continue
+        estimates = [_mean(row, measure, sets) for row in records]
+        for column, part in ((measure, "value"), *((f"{measure}_{end}", end) for end in ENDS)):
+            added[column] = [getattr(each, part) for each in estimates]
+    found = table.assign(**added)
+    worse = found["auroc_high"] < CHANCE if "auroc_high" in found else False
+    return found.assign(worse=worse)
+
+
+def _has(row: Mapping[str, float], measure: str, sets: Collection[str]) -> bool:
+    return all(np.isfinite(row.get(f"{measure}:{name}", np.nan)) for name in sets)
+
+
+def _mean(row: Mapping[str, float], measure: str, sets: tuple[str, ...]) -> Estimate:
+    if not _has(row, measure, sets):
+        return Estimate(np.nan)
+    parts = [
+        Estimate(
+            row[f"{measure}:{name}"],
+            *(row.get(f"{measure}_{end}:{name}", np.nan) for end in ENDS),
+        )
+        for name in sets
+    ]
+    if measure == "transfer":
+        return mean_of_independent(parts)
+    found = mean_of_dependent(parts)
+    # The evaluation knows how the sets depend on each other, but only for the mean over all.
+    stored = [row.get(f"{measure}_{end}@all", np.nan) for end in ENDS]
+    if len(sets) > 1 and set(sets) == set(measured_on(row, measure)) and np.isfinite(stored).all():
+        return Estimate(found.value, *stored)
+    return found

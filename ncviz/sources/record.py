@@ -77,7 +77,8 @@ class Claim:
 
     Attributes
     ----------
-    measure : what is compared: ``"nc1_pinv"``, ``"fpr95"``, ``"transfer"`` or ``"entropy"``
+    measure : what is compared: ``"nc1_pinv"``, ``"fpr95"``, ``"auroc"``, ``"transfer"`` or
+        ``"entropy"``
     words : the same in words
     smaller : the layer at which it is smaller if the sentence holds; ``""``: the layer with the
         smaller NC1

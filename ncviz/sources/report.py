@@ -92,8 +92,8 @@ _SCORES = Table(
     ),
     (
         "The report concludes that scores from the logits did better than Mahalanobis, Energy "
-        "and ViM. Energy is itself a score of the logits, and does as well as MaxLogit once its "
-        "sign is turned.",
+        "and ViM. Energy is itself a score of the logits, and has nearly the AUROC of MaxLogit "
+        "once its sign is turned. The report gives no interval for any difference.",
         "The report does not say which class is positive in its AUPR; beside it stands the one "
         "with ID positive. An AUPR depends on how many samples there are of each kind.",
         "The numbers of this table are those of model 1, those of the other two tables belong to "

@@ -90,6 +90,12 @@ SLIDES = Document(
             "projector",
         ),
         Claim(
+            "The projector intensifies NC and becomes a better OOD detector than the encoder.",
+            "auroc",
+            "mean AUROC of the energy of a linear probe",
+            "encoder",
+        ),
+        Claim(
             "The stronger the neural collapse, the lower the entropy and vice-versa.",
             "entropy",
             "entropy, mean log distance to the nearest neighbour",
@@ -102,6 +108,12 @@ SLIDES = Document(
             "fpr95",
             "mean FPR95 of the energy of a linear probe",
             rises=True,
+        ),
+        Trend(
+            "Increasing neural collapse improves OOD detection",
+            "auroc",
+            "mean AUROC of the energy of a linear probe",
+            rises=False,
         ),
         Trend(
             "hinders OOD generalization",

@@ -10,12 +10,6 @@ from ncviz.ui.loaders import kept
 
 
 @kept
-def means_table(run: Run) -> pd.DataFrame:
-    """Means over near, far and all sets, of all epochs: epoch, layer, detector, group, ..."""
-    return run.detection_means()
-
-
-@kept
 def comparisons_table(run: Run) -> pd.DataFrame:
     """Return detectors compared with the best, of all epochs: epoch, layer, metric, set, ..."""
     return run.comparisons()

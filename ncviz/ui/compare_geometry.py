@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -11,6 +13,7 @@ from ncviz.figures import Series, gram_heatmaps
 from ncviz.figures.side_by_side import SIDE_STYLES, draw_collapse
 from ncviz.figures.theme import signed
 from ncviz.results.headlines import HEADLINES, panel_of
+from ncviz.shared_sets import shared, why_none
 from ncviz.store import Run
 from ncviz.ui import components, controls, gram_loaders, loaders
 from ncviz.ui.compare_reading import each_side, without_results
@@ -104,7 +107,9 @@ def _largest_change(run: Run, change: np.ndarray, between: tuple[np.ndarray, ...
 
 def collapse_over_epochs(pair: Pair) -> None:
     """The headline of each collapse property over epochs, both sides in the same panels."""
-    found = each_side(pair, lambda at: _lines(pair.views[at], at))
+    parts = each_side(pair, lambda at: _measured(pair.views[at], SIDES[at])).values()
+    measured = {where: sets for part in parts for where, sets in part.items()}
+    found = each_side(pair, lambda at: _lines(pair.views[at], at, shared(measured)))
     if not found:
         return
     if len(found) == 2 and _on_one_line(pair):
@@ -123,8 +128,8 @@ def collapse_over_epochs(pair: Pair) -> None:
     components.chart(figure, key="compared_collapse", alt=f"NC1 to NC5 over epochs: {pair.both}")
     one = " Two epochs of one training lie on one line." if _on_one_line(pair) else ""
     st.caption(
-        f"The dotted line marks the epoch of A, the dashed orange one that of B.{one} NC5 is the "
-        "mean over OOD sets. A dashed level is where full collapse would end."
+        f"The dotted line marks the epoch of A, the dashed orange one that of B.{one} "
+        f"{_about_nc5(measured)}A dashed level is where full collapse would end."
     )
 
 
@@ -132,8 +137,24 @@ def _on_one_line(pair: Pair) -> bool:
     return (pair.a.run, pair.a.layer) == (pair.b.run, pair.b.layer)
 
 
-def _lines(view: View, at: int) -> dict[str, Series] | None:
-    """By metric the line of a side; what is about OOD sets is averaged over them."""
+def _measured(view: View, side: str) -> dict[str, tuple[str, ...]]:
+    """The OOD sets that NC5 of a side was measured on, by epoch."""
+    table = loaders.collapse_table(view.run)
+    rows = table[(table["layer"] == view.layer) & (table["set"] != "")]
+    return {
+        f"{side}, epoch {epoch}": tuple(own["set"].unique()) for epoch, own in rows.groupby("epoch")
+    }
+
+
+def _about_nc5(measured: Mapping[str, tuple[str, ...]]) -> str:
+    if reason := why_none(measured, "OOD set"):
+        return f"NC5 is left out. {plain(reason)} "
+    sets = shared(measured)
+    return f"NC5 is the mean over {plain(', '.join(sets))}. " if sets else ""
+
+
+def _lines(view: View, at: int, sets: Sequence[str]) -> dict[str, Series] | None:
+    """By metric the line of a side; what is about OOD sets is averaged over `sets`."""
     table = loaders.collapse_table(view.run)
     table = table[table["layer"] == view.layer]
     if view.run.without_features:
@@ -142,6 +163,7 @@ def _lines(view: View, at: int) -> dict[str, Series] | None:
     if table.empty:
         without_results(view)
         return None
+    table = table[table["set"].isin(["", *sets])]
     name = f"{view.run.name} · layer {view.layer}"
     lines = {}
     for each in HEADLINES:

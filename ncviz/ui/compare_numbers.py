@@ -262,19 +262,20 @@ def _calibration(pair: Pair) -> Iterator[Difference]:
 
 
 def _collapse_values(pair: Pair, at: int) -> pd.Series | None:
-    """By metric the value at a side; what is about OOD sets is averaged over those of both."""
+    """Collapse metrics of a side by metric and OOD set (``""`` for those that need none)."""
     view = pair.views[at]
     table = loaders.collapse_table(view.run)
     here = table[(table["epoch"] == view.epoch) & (table["layer"] == view.layer)]
-    shared = {"", *(set(pair.a.run.ood_sets) & set(pair.b.run.ood_sets))}
-    values = here[here["set"].isin(shared)].groupby("metric")["value"].mean()
-    return values.dropna() if len(values) else None
+    values = here.set_index(["metric", "set"])["value"].dropna()
+    return values if len(values) else None
 
 
 def _collapse(values: Mapping[int, pd.Series]) -> Iterator[Difference]:
-    first, second = values[0], values[1]
+    """Differences of the metrics, averaged over the OOD sets that both sides have."""
+    both = values[0].index.intersection(values[1].index)
+    first, second = (values[at][both].groupby("metric").mean() for at in (0, 1))
     for name, info in METRICS.items():
-        if name in first and name in second:
+        if name in first:
             a, b = float(first[name]), float(second[name])
             yield Difference(info.label, info.group, a, b, better=better_side(info, a, b))
 

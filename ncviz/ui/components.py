@@ -107,7 +107,8 @@ class Card:
     """One number with its name; its change since `before` is coloured by which way is better.
 
     `share` numbers are written in percent; `better` is "higher", "lower" or anything else for
-    neither.
+    neither. `clear` says whether the interval of the change excludes zero; None: the number is
+    not measured on drawn samples. A change that is not clear has no colour.
     """
 
     label: str
@@ -116,6 +117,7 @@ class Card:
     share: bool = False
     help: str | None = None
     better: str = "none"
+    clear: bool | None = None
 
     @property
     def change(self) -> str | None:
@@ -143,7 +145,9 @@ def cards(shown: Sequence[Card], before: int | None) -> None:
             card.label,
             card.words(card.now),
             delta=card.change,
-            delta_color="off" if same else _DELTA_COLOURS.get(card.better, "off"),
+            delta_color="off"
+            if same or card.clear is False
+            else _DELTA_COLOURS.get(card.better, "off"),
             delta_arrow="off" if same else "auto",
             help=card.help,
             border=True,
@@ -152,7 +156,11 @@ def cards(shown: Sequence[Card], before: int | None) -> None:
     # Held free where there is nothing to say: else the charts below would be drawn anew there.
     below = st.empty()
     if before is not None and any(card.change is not None for card in shown):
-        below.caption(f"Small numbers: change since epoch {before}, the one saved before.")
+        unclear = any(card.clear is False for card in shown)
+        below.caption(
+            f"Small numbers: change since epoch {before}, the one saved before."
+            + (" Without colour: the 95% interval of the change contains 0." if unclear else "")
+        )
 
 
 def define(info: MetricInfo, value: str | None = None) -> None:

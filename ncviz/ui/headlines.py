@@ -21,8 +21,8 @@ def cards(view: View, table: pd.DataFrame) -> Iterator[components.Card]:
         mean = f" Mean over {len(series)} OOD sets." if len(series) > 1 else ""
         yield components.Card(
             headline.label,
-            mean_at(series, view.epoch),
-            mean_at(series, before),
+            mean_at(series, view.epoch, as_at=before),
+            mean_at(series, before, as_at=view.epoch),
             help=headline.explanation + mean + (f" Computed from {counted}." if counted else ""),
             better=headline.info.direction,
         )

@@ -126,7 +126,7 @@ def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
         )
         intervals = words == "on"
     shown = [name for name, family in families.items() if not chosen or family in chosen]
-    means = board_loaders.means_table(view.run)
+    means = loaders.means_table(view.run)
     means = means[(means["layer"] == view.layer) & means["detector"].isin(shown)]
     rows = table[table["detector"].isin(shown) & table["set"].isin(list(sets))]
     # In the registry's order, so that equal means are not in that of the file.

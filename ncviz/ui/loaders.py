@@ -98,6 +98,12 @@ def detection_table(run: Run) -> pd.DataFrame:
 
 
 @kept
+def means_table(run: Run) -> pd.DataFrame:
+    """Return means over near, far and all sets, of all epochs: epoch, layer, detector, ..."""
+    return run.detection_means()
+
+
+@kept
 def duplicates_table(run: Run) -> pd.DataFrame:
     """Sets that share samples with the training samples: epoch, set, duplicates, samples."""
     return run.duplicates()
@@ -112,7 +118,7 @@ def transfer_table(run: Run) -> pd.DataFrame:
 @kept
 def trade_off_table(run: Run, layer: str, detector: str | None) -> pd.DataFrame:
     """Metrics of a layer, a row for each evaluated epoch, as `layer_table` makes them."""
-    parts = collapse_table(run), detection_table(run), transfer_table(run)
+    parts = collapse_table(run), detection_table(run), means_table(run), transfer_table(run)
     return layer_table(*parts, layer, detector)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import streamlit as st
 
+from ncviz.claims import Verdict, verdict
 from ncviz.duplicates import in_words
-from ncviz.figures import RunTrend, Series, Shown, collapse_and_auroc, training_curves
+from ncviz.estimates import Estimate, difference_of_independent
+from ncviz.figures import RunTrend, Shown, collapse_and_auroc, training_curves
 from ncviz.results import tables
 from ncviz.results.headlines import HEADLINES
 from ncviz.store import Run
@@ -17,6 +20,7 @@ from ncviz.ui import (
     detector,
     headlines,
     loaders,
+    overview_sets,
     report,
     shell,
     told,
@@ -25,6 +29,7 @@ from ncviz.ui import (
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import NEURAL_COLLAPSE, OOD_SCORES, Page
+from ncviz.ui.overview_sets import SharedSets
 from ncviz.ui.view import View
 from ncviz.without_head import unavailable_methods
 
@@ -60,16 +65,18 @@ def body(view: View) -> None:
         _training(view)
     st.subheader("Runs", anchor=False)
     names = list(listing.runs)
+    sets = overview_sets.shared_sets(runs, view, shown_detector)
     for start in range(0, len(names), CARDS_PER_ROW):
         row = st.columns(CARDS_PER_ROW)
         for column, name in zip(row, names[start : start + CARDS_PER_ROW], strict=False):
             with column.container(border=True, height="stretch"), shell.readable_errors():
-                _run_card(listing.runs[name], view, shown_detector)
+                _run_card(listing.runs[name], view, shown_detector, sets)
     shell.report_problems(listing)
 
 
 def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
-    trends = [trend for run in runs.values() if (trend := _trend(run, view, score))]
+    found = overview_sets.shared_sets(runs, view, score)
+    trends = [trend for run in runs.values() if (trend := _trend(run, view, score, found))]
     if not trends:
         components.empty_state(
             "No run has results yet. Extraction writes what the network sees at each epoch, "
@@ -95,6 +102,7 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
         )
     if len(trends) > MAX_PANELS:
         st.caption(f"The chosen run and {MAX_PANELS - 1} of the {len(trends) - 1} others.")
+    overview_sets.say(found)
     st.caption(
         "NC1 falls when samples of one class pull together. AUROC is the chance that a known "
         "sample scores higher than an unknown one: 1 is perfect, 0.5 (dashed line) is guessing. "
@@ -102,49 +110,41 @@ def _trends(runs: Mapping[str, Run], view: View, score: str | None) -> None:
     )
 
 
-def _trend(run: Run, view: View, score: str | None) -> RunTrend | None:
-    """NC1 and AUROC of a run at the chosen layer; None where it has no results.
-
-    Under the head means so in every run, whatever the layer is called there.
-    """
-    under_head = view.layer == view.run.layers[-1]
-    layer = view.layer if view.layer in run.layers and not under_head else run.layers[-1]
+def _trend(run: Run, view: View, score: str | None, sets: SharedSets) -> RunTrend | None:
+    """NC1 and AUROC of a run at the chosen layer; None where it has no results."""
+    layer = overview_sets.layer_of(run, view)
     nc1 = tables.metric_series(loaders.collapse_table(run), layer, HEADLINES[0].metric)
     if not len(nc1.epochs):
         return None
-    return RunTrend(run.name, layer, nc1, tuple(_aurocs(run, layer, score).values()))
+    detection = loaders.detection_table(run)
+    aurocs = tables.auroc_by_group(detection, layer, score, sets.of(run))
+    return RunTrend(run.name, layer, nc1, tuple(aurocs.values()))
 
 
 def _is_scored(run: Run, trend: RunTrend) -> bool:
     return trend.layer in set(loaders.detection_table(run)["layer"])
 
 
-def _aurocs(run: Run, layer: str, score: str | None) -> dict[str, Series]:
-    """AUROC over epochs for each kind of OOD set that was scored."""
-    return tables.auroc_by_group(loaders.detection_table(run), layer, score)
-
-
 def _key_numbers(view: View, score: str | None) -> None:
     st.subheader(f"{plain(view.run.name)} at epoch {view.epoch}", anchor=False)
     before = view.previous_epoch
+    epochs = (view.epoch, before)
     shown = [
-        components.Card(
+        _card(
             "Test accuracy",
-            *(_accuracy(view.run, epoch) for epoch in (view.epoch, before)),
+            [overview_sets.accuracy(view.run, epoch) for epoch in epochs],
             share=True,
             help="Share of test samples classified correctly.",
-            better="higher",
         )
     ]
-    shown += [
-        components.Card(
-            f"AUROC {group}",
-            *(tables.at_epoch(series, epoch) for epoch in (view.epoch, before)),
-            help=f"Mean over {GROUPS[group]}, with {detector.label(score)}.",
-            better="higher",
-        )
-        for group, series in _aurocs(view.run, view.layer, score).items()
-    ]
+    sets = tables.sets_by_kind(loaders.detection_table(view.run), view.layer, score)
+    for kind, names in sets.items():
+        if names:
+            found = [
+                overview_sets.auroc(view.run, n, view.layer, score, kind, names) for n in epochs
+            ]
+            words = f"Mean over {GROUPS[kind]} ({', '.join(names)}), with {detector.label(score)}."
+            shown.append(_card(f"AUROC {kind}", found, help=words))
     table = loaders.collapse_table(view.run)
     if len(table):
         shown += list(headlines.cards(view, table))[:2]
@@ -163,6 +163,22 @@ def _key_numbers(view: View, score: str | None) -> None:
         st.warning(plain(words), icon=":material/content_copy:")
 
 
+def _card(
+    label: str, found: Sequence[Estimate], *, help: str, share: bool = False
+) -> components.Card:
+    """A number that is better the higher it is, and whether its change is clear."""
+    now, before = found
+    change = difference_of_independent(now, before)
+    return components.Card(
+        label,
+        *(None if np.isnan(each.value) else each.value for each in found),
+        share=share,
+        help=help,
+        better="higher",
+        clear=verdict(change, "above") in (Verdict.SUPPORTED, Verdict.CONTRADICTED),
+    )
+
+
 def _accuracy(run: Run, epoch: int | None) -> float | None:
     return tables.accuracy(loaders.history(run), board_loaders.calibration_table(run), epoch)
 
@@ -177,15 +193,15 @@ def _training(view: View) -> None:
     components.chart(figure, key="training", alt=told.training(history, view.run.name))
 
 
-def _run_card(run: Run, view: View, score: str | None) -> None:
+def _run_card(run: Run, view: View, score: str | None, sets: SharedSets) -> None:
     chosen = " :material/check_circle:" if run.name == view.run.name else ""
     st.markdown(f"#### {plain(run.name)}{chosen}")
     st.markdown(_description(run))
     if not run.epochs:
         st.caption("No epoch saved yet: the training is under way, or was interrupted.")
         return
-    if trend := _trend(run, view, score):
-        st.markdown(_story(trend, score))
+    if story := _story(run, view, score, sets):
+        st.markdown(story)
     else:
         st.caption("Not evaluated yet:")
         components.command_lines(*components.commands(run.name, imported=run.imported))
@@ -212,24 +228,34 @@ def _description(run: Run) -> str:
     return "  \n".join(f"**{name}** {plain(value)}" for name, value in lines.items())
 
 
-def _story(trend: RunTrend, score: str | None) -> str:
-    """What happened over the epochs, in one sentence."""
+def _story(run: Run, view: View, score: str | None, sets: SharedSets) -> str:
+    """What happened over the epochs, in one sentence; empty without results."""
+    trend = _trend(run, view, score, sets)
+    if trend is None:
+        return ""
     epochs = trend.nc1.epochs
-    lines = [("NC1", trend.nc1, number)]
-    lines += [(series.name, series, lambda value: f"{value:.2f}") for series in trend.auroc]
-    parts = [
-        f"{name} {_movement(series.values[0], series.values[-1], words)}"
-        for name, series, words in lines
-    ]
-    when = f"From epoch {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"At epoch {epochs[0]}"
+    ends = (int(epochs[0]), int(epochs[-1]))
+    values = tuple(map(number, (trend.nc1.values[0], trend.nc1.values[-1])))
+    parts = [f"NC1 {_from_to(*values)}"]
+    for kind, names in sets.of(run).items() if trend.auroc else ():
+        found = [overview_sets.auroc(run, n, trend.layer, score, kind, names) for n in ends]
+        if not any(np.isnan(each.value) for each in found):
+            parts.append(f"AUROC on {kind} OOD {_movement(*found)}")
+    when = f"From epoch {ends[0]} to {ends[1]}" if len(epochs) > 1 else f"At epoch {ends[0]}"
     by = f" ({detector.label(score)})" if trend.auroc else ""
     return plain(f"{when}, {'; '.join(parts)}{by}.")
 
 
-def _movement(first: float, last: float, words: Callable[[float], str]) -> str:
-    if words(first) == words(last):
-        return f"is {words(last)}"
-    return f"{'fell' if last < first else 'rose'} from {words(first)} to {words(last)}"
+def _from_to(first: str, last: str) -> str:
+    return f"is {last}" if first == last else f"from {first} to {last}"
+
+
+def _movement(first: Estimate, last: Estimate) -> str:
+    """How a number moved, where the interval of the change excludes zero."""
+    words = _from_to(f"{first.value:.2f}", f"{last.value:.2f}")
+    result = verdict(difference_of_independent(last, first), "above")
+    verb = {Verdict.SUPPORTED: "rose ", Verdict.CONTRADICTED: "fell "}.get(result, "")
+    return verb + words if verb or words.startswith("is") else f"{words} ({result.value})"
 
 
 def _link(target: Page, run: Run) -> None:

@@ -7,7 +7,9 @@ import re
 import pandas as pd
 import streamlit as st
 
+from ncviz.claims import Verdict
 from ncviz.figures.theme import signed
+from ncviz.results.trade_off import Basis
 from ncviz.sources import DOCUMENTS, Claim, Detection, Document, Row, Table, Trend
 from ncviz.ui import components, controls, loaders, shell, source_numbers
 from ncviz.ui.components import number, plain
@@ -34,12 +36,12 @@ def show() -> None:
     view = shell.choose_view()
     ood_set = _choose_ood_set(view, document)
     _head(document, view, ood_set)
-    layers = source_numbers.of_layers(view) if view else pd.DataFrame()
+    layers, basis = source_numbers.of_layers(view) if view else (pd.DataFrame(), None)
     if view is not None and view.run.without_features:
         components.empty_state(plain(view.run.without_features))
     elif view is not None and layers.empty:
         components.empty_state(
-            f"Epoch {view.epoch} of {plain(view.run.name)} has no results to set beside. Make them "
+            f"Epoch {view.epoch} of {plain(view.run.name)} has no results to compare. Make them "
             "with:",
             *components.commands(view.run.name, imported=view.run.imported),
         )
@@ -47,7 +49,8 @@ def show() -> None:
         with shell.readable_errors():
             _table(table, view, ood_set)
     if document.claims:
-        _claims(document, view, layers)
+        with shell.readable_errors():
+            _claims(document, view, layers, basis)
     for note in document.notes:
         st.caption(plain(note))
     if view is not None:
@@ -209,32 +212,54 @@ def _chance_of_aupr(table: Table, view: View, ood_set: str | None) -> None:
         )
 
 
-def _claims(document: Document, view: View | None, layers: pd.DataFrame) -> None:
+def _claims(
+    document: Document, view: View | None, layers: pd.DataFrame, basis: Basis | None
+) -> None:
     st.markdown("#### What the document claims")
-    lines = [_claim_line(claim, layers) for claim in document.claims]
+    lines = [_claim_line(claim, view) for claim in document.claims]
     _draw(
         pd.DataFrame(lines),
         view,
         name="claims",
-        alt="Claims about encoder and projector, and what the run has to say about them",
+        alt="Claims about encoder and projector, and what the run says about them",
     )
-    if view is not None and not layers.empty and not set(source_numbers.PAIR) <= set(layers.index):
-        st.caption(
-            f"{plain(view.run.name)} has no projector, so the claims about encoder and projector "
-            f"cannot be looked at here. {_with_both(view)}"
-        )
-    lines = [_trend_line(trend, layers) for trend in document.trends]
+    if view is not None:
+        _about_claims(document, view, layers)
+    lines = [_trend_line(trend, view, layers) for trend in document.trends]
     _draw(
         pd.DataFrame(lines),
         view,
         name="trends",
-        alt="Claims about how NC1 moves with other measures, and how it does in the run",
+        alt="Claims about how NC1 relates to other measures, and the correlations in the run",
     )
+    used = f" {basis.words}" if basis is not None and basis.words else ""
     st.caption(
-        "r is Pearson's correlation over the layers of the run at this epoch, with its 95 % "
-        "interval; it takes four layers. Layers of one network are not independent of each other, "
-        "so the interval is too narrow. Whether two layers differ by more than chance, the "
-        "Leaderboard tells."
+        "r is Pearson's correlation over the layers of the run at this epoch, with log NC1 and "
+        "with NC1; leave-one-out: the range of r when one layer is left out. Layers of one network "
+        "are not independent, so r describes this network, has no interval and proves no claim."
+        + plain(used)
+    )
+
+
+def _about_claims(document: Document, view: View, layers: pd.DataFrame) -> None:
+    if layers.empty:
+        return
+    if not set(source_numbers.PAIR) <= set(layers.index):
+        st.caption(
+            f"{plain(view.run.name)} has no projector, so the claims about encoder and projector "
+            f"cannot be tested here. {_with_both(view)}"
+        )
+        return
+    found = {claim.words: source_numbers.difference(claim, view) for claim in document.claims}
+    methods = "; ".join(f"{words}: {each.method}" for words, each in found.items() if each)
+    sets = {each.sets for each in found.values() if each and each.sets}
+    over = " and ".join(", ".join(names) for names in sorted(sets))
+    st.caption(
+        f"“{Verdict.SUPPORTED.value}” and “{Verdict.CONTRADICTED.value}”: the 95% interval of the "
+        f"difference excludes zero. “{Verdict.UNDECIDED.value}”: it contains zero. "
+        f"“{Verdict.UNTESTED.value}”: there is no interval. The intervals are over test samples of "
+        "this one network; the difference after another training is unknown. Intervals: "
+        + plain(f"{methods}." + (f" Means are over {over}." if over else ""))
     )
 
 
@@ -247,26 +272,33 @@ def _with_both(view: View) -> str:
     return f"These runs have one: {plain(', '.join(names))}." if names else ""
 
 
-def _claim_line(claim: Claim, layers: pd.DataFrame) -> dict[str, str]:
-    found = source_numbers.pair(layers, claim.measure)
-    holds = source_numbers.holds(claim, layers)
-    return {
-        "Claim, as printed": f"“{claim.printed}”",
-        "Measured by": claim.words,
-        "Encoder": _words(found[0]) if found else ABSENT,
-        "Projector": _words(found[1]) if found else ABSENT,
-        "Here": ABSENT if holds is None else ("as claimed" if holds else "the other way round"),
+def _claim_line(claim: Claim, view: View | None) -> dict[str, str]:
+    line = {"Claim, as printed": f"“{claim.printed}”", "Measured by": claim.words}
+    found = source_numbers.difference(claim, view) if view else None
+    if found is None:
+        return line | dict.fromkeys(("Encoder", "Projector", "Encoder − projector", "Here"), ABSENT)
+    low, high = found.estimate.low, found.estimate.high
+    interval = f" [{signed(low)}, {signed(high)}]" if found.estimate.has_interval else ""
+    result = source_numbers.claim_verdict(claim, view)
+    return line | {
+        "Encoder": _words(found.first),
+        "Projector": _words(found.second),
+        "Encoder − projector": f"{signed(found.estimate.value)}{interval}",
+        "Here": ABSENT if result is None else result.value,
     }
 
 
-def _trend_line(trend: Trend, layers: pd.DataFrame) -> dict[str, str]:
-    found = source_numbers.correlation(trend, layers)
-    here = ABSENT
-    if found is not None:
-        here = f"{signed(found.r, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
-    return {
+def _trend_line(trend: Trend, view: View | None, layers: pd.DataFrame) -> dict[str, str]:
+    line = {
         "Claim, as printed": f"“{trend.printed}”",
-        "Measured by": f"log NC1 against {trend.words}",
+        "Measured by": f"NC1 against {trend.words}",
         "r if it holds": "above 0" if trend.rises else "below 0",
-        "r here": here,
     }
+    columns = ("r, log NC1", "r, NC1", "Spearman", "Leave-one-out")
+    found = source_numbers.correlations(trend, layers, view.run.name) if view else None
+    if found is None:
+        return line | dict.fromkeys(columns, ABSENT)
+    logged, straight = found
+    ends = (signed(end, 2) for end in logged.leave_one_out)
+    values = (signed(each, 2) for each in (logged.r, straight.r, logged.spearman))
+    return line | dict(zip(columns, (*values, " to ".join(ends)), strict=True))

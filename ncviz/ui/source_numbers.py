@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ncviz.claims import Verdict, verdict
 from ncviz.correlation import Correlation, correlate
 from ncviz.detectors import probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
+from ncviz.results.comparisons import Difference
+from ncviz.results.trade_off import Basis, averaged, choose_basis
 from ncviz.sources import Claim, Collapse, Detection, Quantity, Ratio, Scores, Trend
-from ncviz.ui import loaders
+from ncviz.ui import layer_comparison, loaders
 from ncviz.ui.view import View
 
-PAIR = ("encoder", "projector")
+PAIR = layer_comparison.PAIR
 
 
 @dataclass(frozen=True)
@@ -51,44 +54,48 @@ def detection(view: View, detector: str, ood_set: str | None) -> pd.DataFrame:
     ]
 
 
-def of_layers(view: View) -> pd.DataFrame:
-    """What claims are about, for each layer of the chosen epoch, its name the index.
+def of_layers(view: View) -> tuple[pd.DataFrame, Basis]:
+    """What trends are about, for each layer of the chosen epoch, its name the index.
 
-    Columns nc1_pinv, entropy, and where measured fpr95 and transfer: means over sets, the first of
-    the energy of a linear probe.
+    Columns nc1_pinv, entropy, and where measured fpr95, auroc and transfer: means over the sets of
+    the basis. Detection is by the energy of a linear probe.
     """
     table = loaders.collapse_table(view.run)
     layers = table.loc[table["epoch"] == view.epoch, "layer"].unique()
-    if not len(layers):
-        return pd.DataFrame()
-    parts = [loaders.trade_off_table(view.run, name, probe_energy.INFO.name) for name in layers]
-    found = pd.concat(parts)
-    return found[found["epoch"] == view.epoch].set_index("layer")
+    found = {}
+    for name in layers:
+        of_layer = loaders.trade_off_table(view.run, name, probe_energy.INFO.name)
+        found[name] = of_layer[of_layer["epoch"] == view.epoch]
+    basis = choose_basis(found)
+    if not found:
+        return pd.DataFrame(), basis
+    return pd.concat([averaged(each, basis) for each in found.values()]).set_index("layer"), basis
 
 
-def pair(layers: pd.DataFrame, measure: str) -> tuple[float, float] | None:
-    """A measure at encoder and projector; None where one of them has none."""
-    if measure not in layers or not set(PAIR) <= set(layers.index):
+def difference(claim: Claim, view: View) -> Difference | None:
+    """Encoder minus projector in what a claim is about; None where it was not measured."""
+    return layer_comparison.differences(view.run, view.epoch).get(claim.measure)
+
+
+def claim_verdict(claim: Claim, view: View) -> Verdict | None:
+    """Whether the layers differ as the claim says; None where it was not measured."""
+    found, collapse = difference(claim, view), layer_comparison.differences(view.run, view.epoch)
+    if found is None or "nc1_pinv" not in collapse:
         return None
-    values = layers.loc[list(PAIR), measure].to_numpy(np.float64)
-    return tuple(map(float, values)) if np.isfinite(values).all() else None
+    nc1 = collapse["nc1_pinv"]
+    smaller = claim.smaller or PAIR[int(nc1.second < nc1.first)]
+    return verdict(found.estimate, "below" if smaller == PAIR[0] else "above")
 
 
-def holds(claim: Claim, layers: pd.DataFrame) -> bool | None:
-    """Whether the layers differ the way the claim says; None where that was not measured."""
-    found, collapse = pair(layers, claim.measure), pair(layers, "nc1_pinv")
-    if found is None or collapse is None or found[0] == found[1]:
-        return None
-    smaller = PAIR.index(claim.smaller) if claim.smaller else int(np.argmin(collapse))
-    return int(np.argmin(found)) == smaller
-
-
-def correlation(trend: Trend, layers: pd.DataFrame) -> Correlation | None:
-    """Pearson's r of log NC1 with the measure over the layers; None with too few of them."""
+def correlations(
+    trend: Trend, layers: pd.DataFrame, run: str
+) -> tuple[Correlation, Correlation] | None:
+    """Correlation of log NC1 and of NC1 with the measure; None with too few layers."""
     if trend.measure not in layers:
         return None
     x, y = (layers[name].to_numpy(np.float64) for name in ("nc1_pinv", trend.measure))
-    return correlate(x, y, log_x=True)
+    found = [correlate(x, y, networks=[run] * len(x), log_x=log) for log in (True, False)]
+    return tuple(found) if all(found) else None
 
 
 def _collapse(view: View, metric: str, layer: str) -> float | None:

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz.detectors import probe_energy
+from ncviz.claims import Verdict, verdict
 from ncviz.results import tables
+from ncviz.results.board import ENDS
+from ncviz.results.comparisons import Difference
 from ncviz.results.maps import MAPPED_LAYERS
 from ncviz.store import Run
-from ncviz.ui import controls, detector, loaders
+from ncviz.ui import controls, detector, layer_comparison, loaders
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import (
@@ -29,7 +31,7 @@ from ncviz.ui.view import View
 
 _HIDDEN = "tour_is_hidden"
 _PER_ROW = 3
-PAIR = ("encoder", "projector")
+PAIR = layer_comparison.PAIR
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,9 @@ def _collapse(runs: Sequence[Run]) -> Step | None:
     first, last = int(line.epochs[0]), int(line.epochs[-1])
     return Step(
         "Classes collapse",
-        f"NC1, the scatter within classes, falls in {run.name} from {number(line.values[0])} at "
-        f"epoch {first} to {number(line.values[-1])} at epoch {last}. Step on with the arrow key → "
-        "and watch the other four measures beside it.",
+        f"NC1, the scatter within classes, of {run.name} is {number(line.values[0])} at epoch "
+        f"{first} and {number(line.values[-1])} at epoch {last} (on its training set). Step on "
+        "with the arrow key → and watch the other four measures.",
         NEURAL_COLLAPSE,
         View(run, first, run.layers[-1]),
     )
@@ -166,16 +168,23 @@ def _scores(runs: Sequence[Run]) -> Step | None:
     if len(near):
         hard = near.loc[near["auroc"].idxmin()]
         sets.append(hard["set"])
-        hard_words = f", and {hard['set']}, more like what it learned, with {hard['auroc']:.3f}"
+        hard_words = f", and from {hard['set']}, a near set, with {_with_interval(hard)}"
     return Step(
         "Known from unknown",
-        f"{detector.label(name)} tells {easy['set']} from {run.id_set} with an AUROC of "
-        f"{easy['auroc']:.3f}{hard_words}. See where the hills overlap, then move the threshold.",
+        f"{detector.label(name)} separates {run.id_set} from {easy['set']}, a far set, with an "
+        f"AUROC of {_with_interval(easy)}{hard_words}. See where the distributions overlap, then "
+        "move the threshold.",
         OOD_SCORES,
         View(run, int(easy["epoch"]), run.layers[-1]),
         {"detector": name},
         {"sets": sets},
     )
+
+
+def _with_interval(row: pd.Series) -> str:
+    low, high = (row.get(f"auroc_{end}", np.nan) for end in ENDS)
+    interval = f" (95% interval {low:.3f} to {high:.3f})" if np.isfinite(low) else ""
+    return f"{row['auroc']:.3f}{interval}"
 
 
 def _far_sets(run: Run) -> pd.DataFrame:
@@ -214,27 +223,39 @@ def _mapped_epochs(run: Run) -> tuple[int, ...]:
 
 
 def _trade_off(runs: Sequence[Run]) -> Step | None:
-    """Encoder against projector: who lets more unknown images through, who transfers better."""
+    """Encoder against projector: which accepts fewer OOD samples, which transfers better."""
     for run in runs:
         if not set(PAIR) <= set(run.layers):
             continue
-        ends = [loaders.trade_off_table(run, layer, probe_energy.INFO.name) for layer in PAIR]
-        if not all(len(end) and {"fpr95", "transfer"} <= set(end) for end in ends):
+        evaluated = loaders.collapse_table(run)
+        epoch = int(evaluated["epoch"].max())
+        found = layer_comparison.differences(run, epoch)
+        if not {"fpr95", "transfer"} <= set(found):
             continue
-        encoder, projector = (end.iloc[-1] for end in ends)
-        if encoder["epoch"] != projector["epoch"]:
-            continue
+        detection, transfer = found["fpr95"], found["transfer"]
         return Step(
             "Two layers, two tasks",
-            f"In {run.name} the encoder lets {percent(encoder['fpr95'], 0)} of unknown images "
-            f"through, the projector {percent(projector['fpr95'], 0)} (FPR95); on other data their "
-            f"errors are {percent(encoder['transfer'], 0)} and {percent(projector['transfer'], 0)} "
-            "(transfer). See how both change with NC1.",
+            f"In {run.name} the encoder accepts {_two_shares(detection, 'the projector')} of OOD "
+            f"samples (FPR95, mean over {', '.join(detection.sets)}): {_better(detection)}. A "
+            f"linear probe on the encoder is wrong on {_two_shares(transfer, 'on the projector')} "
+            f"of the samples of other data sets (transfer): {_better(transfer)}. See how both "
+            "change with NC1.",
             TRADE_OFF,
-            View(run, int(projector["epoch"]), PAIR[1]),
+            View(run, epoch, PAIR[1]),
             address={"runs": [run.name], "points": "epochs"},
         )
     return None
+
+
+def _two_shares(found: Difference, second: str) -> str:
+    return f"{percent(found.first, 0)}, {second} {percent(found.second, 0)}"
+
+
+def _better(found: Difference) -> str:
+    """Which layer has the smaller share, where the interval of the difference excludes zero."""
+    result = verdict(found.estimate, "above")
+    layer = {Verdict.SUPPORTED: PAIR[1], Verdict.CONTRADICTED: PAIR[0]}.get(result)
+    return f"the {layer} is better" if layer else result.value
 
 
 def _image(runs: Sequence[Run]) -> Step | None:

@@ -1,40 +1,41 @@
-"""Trade-off: collapse against detection and transfer, over epochs, layers and runs."""
+"""Trade-off: collapse against detection and transfer, over epochs, layers and networks."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
 
 from ncviz.collapse import METRICS
+from ncviz.correlation import MIN_NETWORKS, MIN_PAIRS
 from ncviz.figures import trade_off
-from ncviz.results.trade_off import (
-    DETECTION,
-    TRANSFER,
+from ncviz.results.trade_off import Basis, averaged, choose_basis
+from ncviz.results.trade_off_panels import (
     Course,
+    changes_sign,
+    correlations,
     panels_against,
+    scopes,
     style_of,
     through_epochs,
 )
 from ncviz.store import Run
-from ncviz.ui import components, controls, detector, loaders, shell, told
+from ncviz.ui import components, controls, detector, loaders, shell, told, trade_off_table
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
 
 CHART = "_trade_off"
 NC1 = tuple(name for name, info in METRICS.items() if info.group == "NC1")
-NC1_COLUMNS = ("nc1_pinv", "nc1_trace")
-FURTHER_COLUMNS = ("nc2_gram", "nc3_duality", "nc4_agreement", "entropy", "effective_rank")
-POINTS = ("epochs", "layers")
+MEAN = "mean"
+POINTS = ("epochs", "layers", "networks")
 NOTES = {
     "epochs": "one point for each saved epoch · lines join the epochs of a run's layer",
     "layers": "one point for each layer of a run's last epoch, named at the chosen run · lines go "
     "from input to head",
+    "networks": "one point for each run: the layer under the head at its last epoch",
 }
-DEPENDENT = {"epochs": "epochs of one run", "layers": "layers of one network"}
 
 
 def body(view: View) -> None:
@@ -48,6 +49,56 @@ def body(view: View) -> None:
         for name, run in loaders.listing().runs.items()
         if run.id_set == view.run.id_set and loaders.is_sound(run)
     }
+    shown, nc1, points, ood_set = _choose(view, runs)
+    score = detector.choose_for_layers(
+        shown.values(),
+        help="The score whose AUROC and FPR95 are shown. A layer without a head of its own has the "
+        "energy of a linear probe, and scores that look at features alone.",
+    )
+    tables = {
+        (name, layer): table for name, run in shown.items() for layer, table in _read(run, score)
+    }
+    basis = choose_basis(
+        {f"{name} · {layer}": table for (name, layer), table in tables.items()}, ood_set
+    )
+    tables = {key: averaged(table, basis) for key, table in tables.items()}
+    last = {name: _last_layers(name, tables) for name in shown}
+    courses = {
+        "epochs": _through_epochs(shown, tables),
+        "layers": _through_layers(shown, last),
+        "networks": _networks(shown, last),
+    }
+    drawn = [course for course in courses[points] if nc1 in course.table]
+    if not drawn:
+        reasons = [run.without_features for run in shown.values()]
+        if reasons and all(reasons):
+            components.empty_state(plain(reasons[0]))
+            return
+        components.empty_state(
+            "No chosen run has results yet. Make them with:",
+            *trade_off_table.commands(next(iter(shown.values()), view.run)),
+        )
+        return
+    components.provenance(
+        f"{len(shown)} runs" if len(shown) > 1 else next(iter(shown)),
+        f"marked: {view.shown}",
+        loaders.computed_on(view.run),
+        f"detection by {detector.label(score)}" if score else "no detection results",
+        "written by scripts/evaluate.py and scripts/extract.py --transfer",
+    )
+    _say_basis(basis, several=len(tables) > 1)
+    with shell.readable_errors():
+        _chart(view, drawn, nc1, points, basis)
+    with shell.readable_errors():
+        _correlations(courses, nc1, basis)
+    with shell.readable_errors():
+        trade_off_table.last_epochs(shown, last, basis, score)
+    with shell.readable_errors():
+        trade_off_table.what_is_missing(shown, last, points)
+
+
+def _choose(view: View, runs: Mapping[str, Run]) -> tuple[dict[str, Run], str, str, str | None]:
+    """Runs, definition of NC1, kind of points, and the OOD set (None: the mean)."""
     with st.sidebar:
         chosen = controls.choose_several(
             "Runs",
@@ -57,6 +108,7 @@ def body(view: View) -> None:
             help=f"The runs trained on {view.run.id_set}.",
             placeholder="Choose runs",
         )
+        shown = {name: runs[name] for name in chosen}
         nc1 = controls.choose(
             "NC1 by",
             NC1,
@@ -69,78 +121,80 @@ def body(view: View) -> None:
             POINTS,
             key="points",
             help="epochs: encoder and projector at every saved epoch. layers: all layers of a "
-            "run at its last epoch, those inside the backbone among them where they were "
-            "extracted.",
+            "run at its last epoch, including those inside the backbone where they were "
+            "extracted. networks: one point for each run.",
         )
-    shown = {name: runs[name] for name in chosen}
-    score = detector.choose_for_layers(
-        shown.values(),
-        help="The score whose FPR95 is shown. A layer without a head of its own has the energy of "
-        "a linear probe, and scores that look at features alone.",
-    )
-    last = {name: _layers_of(run, score) for name, run in shown.items()}
-    courses = _through_layers(shown, last) if points == "layers" else _through_epochs(shown, score)
-    courses = [course for course in courses if nc1 in course.table]
-    if not courses:
-        reasons = [runs[name].without_features for name in chosen]
-        if reasons and all(reasons):
-            components.empty_state(plain(reasons[0]))
-            return
-        components.empty_state(
-            "No chosen run has results yet. Make them with:",
-            *_commands(runs[chosen[0]] if chosen else view.run),
+        sets = list(dict.fromkeys(name for run in shown.values() for name in run.ood_sets))
+        ood_set = controls.choose(
+            "OOD set",
+            [MEAN, *sets],
+            key="on_set",
+            words=lambda name: "mean over shared sets" if name == MEAN else name,
+            help="One set, or the mean over the sets that all points were measured on.",
         )
-        return
-    components.provenance(
-        f"{len(shown)} runs" if len(shown) > 1 else next(iter(shown)),
-        f"marked: {view.shown}",
-        loaders.computed_on(view.run),
-        f"detection by {detector.label(score)}" if score else "no detection results",
-        "written by scripts/evaluate.py and scripts/extract.py --transfer",
-    )
-    with shell.readable_errors():
-        _chart(view, courses, nc1, points)
-    with shell.readable_errors():
-        _last_epochs(shown, last, score)
-    with shell.readable_errors():
-        _what_is_missing(shown, last, points)
+    return shown, nc1, points, None if ood_set == MEAN else ood_set
 
 
-def _commands(run: Run) -> tuple[str, ...]:
-    return components.commands(run.name, imported=run.imported)
+def _read(run: Run, score: str | None) -> list[tuple[str, pd.DataFrame]]:
+    """The tables of all layers of a run, in their order at its last evaluated epoch."""
+    table = loaders.collapse_table(run)
+    if table.empty:
+        return []
+    layers = table.loc[table["epoch"] == table["epoch"].max(), "layer"].unique()
+    found = [(layer, loaders.trade_off_table(run, layer, score)) for layer in layers]
+    return [(layer, each) for layer, each in found if len(each)]
 
 
-def _through_epochs(runs: Mapping[str, Run], score: str | None) -> list[Course]:
-    courses = []
-    for run in runs.values():
-        for layer in run.layers:
-            table = loaders.trade_off_table(run, layer, score)
-            if len(table):
-                courses.append(through_epochs(run, layer, table, style_of(len(courses))))
-    return courses
+def _last_layers(name: str, tables: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    """One row for each layer of a run at its last evaluated epoch."""
+    own = [table for (run, _), table in tables.items() if run == name]
+    if not own:
+        return pd.DataFrame()
+    found = pd.concat(own)
+    return found[found["epoch"] == found["epoch"].max()].reset_index(drop=True)
+
+
+def _through_epochs(
+    runs: Mapping[str, Run], tables: Mapping[tuple[str, str], pd.DataFrame]
+) -> list[Course]:
+    chosen = [
+        (name, layer, table)
+        for (name, layer), table in tables.items()
+        if layer in runs[name].layers
+    ]
+    return [
+        through_epochs(runs[name], layer, table, style_of(at))
+        for at, (name, layer, table) in enumerate(chosen)
+    ]
 
 
 def _through_layers(runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame]) -> list[Course]:
     return [
-        Course(runs[name], name, table, tuple(table["layer"]), style_of(position))
-        for position, (name, table) in enumerate(last.items())
+        Course(runs[name], name, table, tuple(table["layer"]), style_of(at))
+        for at, (name, table) in enumerate(last.items())
         if len(table)
     ]
 
 
-def _layers_of(run: Run, score: str | None) -> pd.DataFrame:
-    """Metrics of all layers of a run at its last evaluated epoch, a row each."""
-    table = loaders.collapse_table(run)
-    if table.empty:
-        return table
-    epoch = table["epoch"].max()
-    layers = table.loc[table["epoch"] == epoch, "layer"].unique()
-    found = pd.concat([loaders.trade_off_table(run, layer, score) for layer in layers])
-    return found[found["epoch"] == epoch].reset_index(drop=True)
+def _networks(runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame]) -> list[Course]:
+    found = []
+    for at, (name, table) in enumerate(last.items()):
+        if len(table):
+            head = table[table["layer"] == runs[name].layers[-1]]
+            found.append(Course(runs[name], name, head, (name,) * len(head), style_of(at)))
+    return found
 
 
-def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
-    panels = panels_against(courses, nc1, shown=view.shown, named=points == "layers")
+def _say_basis(basis: Basis, *, several: bool) -> None:
+    if basis.words:
+        shared = " These are the sets that all points shown share." if several else ""
+        st.caption(plain(basis.words) + shared)
+    for problem in basis.problems:
+        st.warning(plain(problem), icon=":material/warning:")
+
+
+def _chart(view: View, courses: list[Course], nc1: str, points: str, basis: Basis) -> None:
+    panels = panels_against(courses, nc1, basis=basis, shown=view.shown, named=points == "layers")
     figure = trade_off(
         panels,
         title="Collapse against detection, transfer and entropy",
@@ -162,93 +216,39 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str) -> None:
         gestures=Gestures(click=follow),
     )
     st.caption(
-        "Full collapse lies to the left. If more collapse means better detection, points rise from "
-        "left to right in the first panel; if it means worse transfer, they fall in the second. r "
-        "is Pearson's correlation of log NC1 with its 95 % interval, over all points: "
-        f"{DEPENDENT[points]} are not independent, so the interval is too narrow. Click a point to "
-        "choose its run, layer and epoch."
+        "Full collapse is at the left. If more collapse means better detection, FPR95 rises from "
+        "left to right and AUROC falls; if it means worse transfer, the transfer error falls. "
+        "Error bars are 95% intervals over test samples. They do not include the differences "
+        "between trainings. A cross marks a point that is worse than chance: its AUROC and the "
+        "upper end of its interval are below 0.5. Click a point to choose its run, layer and epoch."
     )
 
 
-def _last_epochs(
-    runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame], score: str | None
-) -> None:
-    st.subheader("Each layer at its last epoch", anchor=False)
-    rows = [
-        _row(runs[name], table, position)
-        for name, table in last.items()
-        for position in range(len(table))
-    ]
-    config = {
-        METRICS[name].label: st.column_config.NumberColumn(
-            help=METRICS[name].definition, format="%.3f"
+def _correlations(courses: Mapping[str, list[Course]], nc1: str, basis: Basis) -> None:
+    st.subheader("How much do the correlations depend on the points?", anchor=False)
+    found = list(scopes(courses["epochs"], courses["layers"], courses["networks"]))
+    table = correlations(found, nc1, basis)
+    if table.empty:
+        st.caption(f"No correlation: it needs {MIN_PAIRS} points that differ.")
+        return
+    if unstable := changes_sign(table):
+        st.markdown(
+            f"**No consistent sign**: {plain('; '.join(unstable))}. The correlation with NC1 is "
+            "positive or negative depending on the points, the logarithm or a single point."
         )
-        for name in NC1_COLUMNS + FURTHER_COLUMNS
-    }
-    config |= {name: st.column_config.TextColumn(pinned=True) for name in ("Run", "Layer")}
-    table = pd.DataFrame(rows)
-    for column in table.columns[2:]:
-        config.setdefault(column, st.column_config.NumberColumn(format="%.3f"))
+    numbers = [name for name in table.columns if table[name].dtype == float]
+    config = {name: st.column_config.NumberColumn(format="%.2f") for name in numbers}
+    config |= {name: st.column_config.NumberColumn(format="%d") for name in ("Number", "Networks")}
+    config["Points"] = st.column_config.TextColumn(width="medium")
     components.table(
-        table, name="layers", config=config, alt="Metrics of each layer at its run's last epoch"
+        table,
+        name="correlations",
+        config=config,
+        alt="Correlations of NC1 with each measure over layers, epochs and networks",
     )
-    by = f" by {detector.label(score)}" if score else ""
     st.caption(
-        f"FPR95{by}: share of an OOD set's images accepted when 95 % of ID test images are. "
-        "Transfer: error of a linear probe on the set's test split, learned on its train split."
+        "r is Pearson's correlation, with the logarithm of NC1 and without. Leave-one-out: the "
+        "range of r (log NC1) when one point is left out. A network is one independent "
+        "observation: over epochs or layers of the same networks r is descriptive and has no "
+        f"interval. Across networks, one point each, {MIN_NETWORKS} are needed for one."
     )
-
-
-def _row(run: Run, table: pd.DataFrame, position: int) -> dict[str, object]:
-    last = table.iloc[position]
-    history = loaders.history(run)
-    row: dict[str, object] = {"Run": run.name, "Layer": last["layer"]}
-    if "test_accuracy" in history:
-        row["ID test error"] = 1 - history["test_accuracy"].iloc[-1]
-    # What is weighed against each other comes first, as far as a narrow window goes.
-    row |= {METRICS[name].label: last[name] for name in NC1_COLUMNS if name in last}
-    row |= {
-        title: last[name]
-        for name, title in (("fpr95", DETECTION), ("transfer", TRANSFER))
-        if name in last
-    }
-    row |= {METRICS[name].label: last[name] for name in FURTHER_COLUMNS if name in last}
-    for prefix, words in (("fpr95:", "FPR95"), ("transfer:", "Transfer error")):
-        row |= {
-            f"{words}, {name.removeprefix(prefix)}": last[name]
-            for name in table.columns
-            if name.startswith(prefix)
-        }
-    return row
-
-
-def _what_is_missing(
-    runs: Mapping[str, Run], last: Mapping[str, pd.DataFrame], points: str
-) -> None:
-    # What takes the network cannot be had of features that were imported.
-    last = {name: table for name, table in last.items() if not runs[name].imported}
-    if len(last) < len(runs):
-        names = plain(", ".join(name for name in runs if name not in last))
-        st.caption(f"No transfer error, and no layers but those imported, of: {names}.")
-    unmeasured = [name for name, table in last.items() if "transfer" not in table]
-    if unmeasured:
-        components.empty_state(
-            f"Transfer is not measured yet for {plain(', '.join(unmeasured))}:",
-            *(f"python scripts/extract.py {shlex.quote(name)} --transfer" for name in unmeasured),
-        )
-    reasons = {
-        f"{plain(name)} {plain(reason)}"
-        for run in runs.values()
-        for name, reason in run.without_transfer.items()
-    }
-    if reasons:
-        st.caption(f"No transfer error for: {'; '.join(sorted(reasons))}.")
-    without = [name for name, table in last.items() if len(table) <= len(runs[name].layers)]
-    if without and points == "layers":
-        names = [shlex.quote(name) for name in without]
-        components.empty_state(
-            "No layers inside the backbone were extracted of "
-            f"{plain(', '.join(without))}. Make them with (--transfer: their transfer too):",
-            *(f"python scripts/extract.py {name} --stages --transfer" for name in names),
-            f"python scripts/evaluate.py {' '.join(names)}",
-        )
