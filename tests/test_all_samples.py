@@ -216,12 +216,14 @@ def test_the_page_states_what_the_threshold_promises(packed, open_page, run):
 
 
 def test_unpaired_tests_take_all_samples_and_paired_ones_the_kept(packed, run):
+    other = open_run(Path(shutil.copytree(run.path, run.path.with_name("dogs"))))
     one, two = (Contender(run, NUMBER, LAYER, name) for name in ("energy", "msp"))
-    tests = auroc_tests(one, two, ("letters", "noise"), paired=("noise",))
-    area = metrics.detection_metrics(*(one.distribution(s) for s in ("test", "letters"))).auroc
-    assert tests["letters"].first == pytest.approx(area)
+    elsewhere = Contender(other, NUMBER, LAYER, "msp")  # its samples have no identity
+    unpaired, paired = (auroc_tests(one, each, ["noise"])["noise"] for each in (elsewhere, two))
+    area = metrics.detection_metrics(*(one.distribution(s) for s in ("test", "noise"))).auroc
+    assert (unpaired.first, unpaired.paired) == (pytest.approx(area), False)
     area = metrics.detection_metrics(*(one.scores(s) for s in ("test", "noise"))).auroc
-    assert tests["noise"].first == pytest.approx(area)
+    assert (paired.first, paired.paired) == (pytest.approx(area), True)
 
 
 def test_the_reference_page_quotes_the_range_of_all_scores(packed, run):
