@@ -29,6 +29,8 @@ class Script(NamedTuple):
     options: tuple[str, ...] = ()
     tables: bool = True
     """whether it gives tables of `bench`, or a text of its own"""
+    on_page: bool = True
+    """whether its output belongs on the page of benchmarks; otherwise it writes its own page"""
 
 
 _IMAGENET = (
@@ -37,6 +39,7 @@ _IMAGENET = (
     *("fdbd", "nci", "vim", "knn", "nnguide"),
 )
 SCRIPTS = (
+    Script("Coverage of confidence intervals", "coverage", tables=False, on_page=False),
     Script("Detectors at the size of CIFAR-100", "detectors"),
     Script("Detectors at the dimensions of ImageNet, on a part of it", "detectors", _IMAGENET),
     Script("Detectors on features that lie in a file", "imagenet"),
@@ -69,7 +72,10 @@ def main() -> None:
     for script in SCRIPTS:
         if given.only and script.name not in given.only:
             continue
-        done[script.heading] = {"command": command(script), **measured(script)}
+        found = measured(script)
+        if not script.on_page:
+            continue
+        done[script.heading] = {"command": command(script), **found}
         written = {"machine": machine(), "scripts": done}
         given.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
         given.page.write_text(page(written))

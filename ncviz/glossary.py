@@ -214,10 +214,23 @@ _DETECTION = (
         ("precision", "recall", "average precision"),
     ),
     Term(
+        "AURC",
+        "Area under the risk-coverage curve: the share of failures among accepted samples, "
+        "averaged over all numbers of accepted samples. Failures are misclassified samples, "
+        "accepted unknown samples, or both (SCOD). Lower is better.",
+        ("selective classification", "risk", "SCOD"),
+    ),
+    Term(
+        "AUGRC",
+        "As AURC, with failures counted as a share of all samples: the average risk of undetected "
+        "failures. Lower is better.",
+        ("generalized risk",),
+    ),
+    Term(
         "Confidence interval",
         "The range that the true value lies in with a chance of 95 %, as far as the number of "
         "samples tells: another draw of samples would give another number.",
-        ("interval", "bootstrap"),
+        ("interval",),
     ),
     Term(
         "Critical difference",
@@ -227,7 +240,7 @@ _DETECTION = (
     ),
     Term(
         "Verdict",
-        "What a detector says about one image: known or unknown, at the chosen threshold.",
+        "What a detector says about one image: known or unknown, at the chosen operating point.",
     ),
     Term(
         "p-value",

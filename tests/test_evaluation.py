@@ -21,7 +21,14 @@ from ncviz.errors import (
 )
 from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
 from ncviz.evaluation.layers import narrow
-from ncviz.metrics import bootstrap, detection_metrics
+from ncviz.metrics import (
+    augrc,
+    aurc,
+    detection_estimates,
+    detection_metrics,
+    mean_estimate,
+    ood_risks,
+)
 from ncviz.store import files, layout, open_run, provenance, write
 from ncviz.thresholds import calibration_half
 
@@ -112,16 +119,20 @@ def test_all_sets_are_scored_at_one_temperature_learned_from_half_of_the_test_se
     assert (samples == 1).all()  # all detectors are judged on the same
 
 
-def test_intervals_are_those_of_the_bootstrap(digits_run):
+def test_intervals_are_those_of_the_metrics_module(digits_run):
     epoch = digits_run.epoch(6)
     scores = {name: epoch.scores("energy", name) for name in ("test", *OOD)}
     known = scores.pop("test")
-    resampled = bootstrap(known, scores)
+    estimates = {name: detection_estimates(known, scores[name], ood_name=name) for name in OOD}
     rows = epoch.detection().query("detector == 'energy'").set_index("set")
     for name in OOD:
-        interval = resampled.interval(name, "fpr95")
-        assert tuple(rows.loc[name, ["fpr95_low", "fpr95_high"]]) == (interval.low, interval.high)
-        assert interval.low <= rows.loc[name, "fpr95"] <= interval.high
+        for metric, found in estimates[name].items():
+            ends = rows.loc[name, [f"{metric}_low", f"{metric}_high"]].to_numpy(float)
+            np.testing.assert_array_equal(ends, [found.low, found.high])
+        assert (
+            rows.loc[name, "auroc_low"] <= rows.loc[name, "auroc"] <= rows.loc[name, "auroc_high"]
+        )
+    assert "detection_accuracy_low" not in rows
     means = epoch.detection_means().query("detector == 'energy'").set_index("group")
     groups = {
         "near": ["digits-heldout", "letters"],
@@ -130,10 +141,32 @@ def test_intervals_are_those_of_the_bootstrap(digits_run):
     }
     for group, names in groups.items():
         assert means.loc[group, "auroc"] == pytest.approx(rows.loc[names, "auroc"].mean())
+        assert means.loc[group, "augrc"] == pytest.approx(rows.loc[names, "augrc"].mean())
         assert means.loc[group, "sets"] == len(names)
-        interval = resampled.mean_interval(names, "auroc")
+        found = mean_estimate([estimates[name]["auroc"] for name in names])
         ends = tuple(means.loc[group, ["auroc_low", "auroc_high"]])
-        assert ends == (interval.low, interval.high)
+        assert ends == (found.low, found.high)
+
+
+def test_risks_are_those_of_the_scores_and_predictions(digits_run):
+    epoch = digits_run.epoch(6)
+    test = epoch.features("test", digits_run.layers[-1])
+    correct = test.logits.argmax(axis=1) == test.labels
+    rows = epoch.detection().query("layer == @layer", local_dict={"layer": digits_run.layers[-1]})
+    for row in rows.itertuples():
+        found = ood_risks(
+            epoch.scores(row.detector, "test", row.layer),
+            epoch.scores(row.detector, row.set, row.layer),
+            correct,
+        )
+        assert {name: getattr(row, name) for name in found} == pytest.approx(found)
+    table = epoch.misclassification()
+    assert set(table["detector"]) == set(epoch.detection()["detector"])
+    for row in table.itertuples():
+        scores = epoch.scores(row.detector, "test", row.layer)
+        assert row.misclassification_aurc == pytest.approx(aurc(scores, correct))
+        assert row.misclassification_augrc == pytest.approx(augrc(scores, correct))
+        assert (row.samples, row.errors) == (len(correct), (~correct).sum())
 
 
 def test_calibration_is_that_of_the_logits(digits_run):

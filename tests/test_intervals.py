@@ -1,220 +1,253 @@
-"""Bootstrap intervals: each resample against `detection_metrics`, coverage, and exact cases."""
+"""Intervals of detection metrics: coverage by simulation, exact cases, slow twins, combinations."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binom
+from scipy.stats import norm as gaussian
 
+from benchmarks import coverage
 from ncviz import metrics
-from ncviz.errors import InvalidArrayError, InvalidOptionError, UnknownNameError
-from ncviz.metrics.weighted import Contest, Groups
+from ncviz.errors import InvalidArrayError, InvalidOptionError
 
-tied = st.lists(st.integers(-3, 3), min_size=1, max_size=25).map(lambda s: np.array(s, float))
+# Binomial quantiles: one of about a thousand cells misses by chance.
+LOW, HIGH = 0.93, 0.97
+REPEATS = 200
 
 
-def made(ids=120, oods=70, seed=0, decimals=1):
+def scores(ids=500, oods=400, seed=0, shift=1.0):
     rng = np.random.default_rng(seed)
-    return rng.normal(1, 1, ids).round(decimals), rng.normal(0, 1.5, oods).round(decimals)
+    return rng.normal(shift, 1, ids), rng.normal(0, 1, oods)
 
 
-def drawn(seed, key, samples, resamples):
-    """The indices that the documented stream of a set draws, one resample after another."""
-    stream = np.random.default_rng([seed, *key])
-    return [stream.integers(samples, size=samples) for _ in range(resamples)]
+def check(cells, low=LOW, high=HIGH):
+    """Coverage within [low, high], up to the simulation error."""
+    for cell in cells:
+        if cell.coverage is None:
+            continue
+        least, most = (binom.ppf(q, cell.given, s) for q, s in ((1e-4, low), (1 - 1e-4, high)))
+        assert least <= cell.covered <= most, cell
 
 
-def assert_same(values, expected):
-    """`values` of each metric against the metrics of each resample."""
-    assert set(values) == set(metrics.INTERVAL_METRICS)
-    for name in metrics.INTERVAL_METRICS:
-        wanted = [getattr(each, name) for each in expected]
-        np.testing.assert_allclose(values[name], wanted, rtol=0, atol=1e-12, err_msg=name)
+@pytest.mark.parametrize("auroc", [0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("name", ["normal", "wide", "tied", "skewed"])
+def test_coverage_of_one_set_is_nominal_at_1500_and_300_samples(name, auroc):
+    # Ties make FPR95 jump, and intervals of it wider than nominal.
+    check(coverage.one_set(name, 1500, 300, auroc, REPEATS), high=1.0 if name == "tied" else HIGH)
 
 
-@given(ids=tied, oods=tied, seed=st.integers(0, 1000))
-@settings(max_examples=150, deadline=None)
-def test_weights_of_a_resample_give_the_metrics_of_the_samples_drawn(ids, oods, seed):
-    rng = np.random.default_rng(seed)
-    of_ids = rng.integers(len(ids), size=(4, len(ids)))
-    of_oods = rng.integers(len(oods), size=(4, len(oods)))
-    id_groups, ood_groups = Groups.of(ids), Groups.of(oods)
-    found = Contest.of(id_groups, ood_groups).metrics(
-        id_groups.weigh(of_ids), ood_groups.weigh(of_oods)
-    )
-    pairs = zip(ids[of_ids], oods[of_oods], strict=True)
-    assert_same(found, [metrics.detection_metrics(*pair) for pair in pairs])
+@pytest.mark.parametrize("auroc", [0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("name", ["normal", "wide", "tied", "skewed"])
+def test_coverage_of_one_set_is_conservative_at_30_samples(name, auroc):
+    found = coverage.one_set(name, 400, 30, auroc, 2 * REPEATS)
+    check(found, high=0.99)
+    given = {cell.metric for cell in found if cell.given}
+    assert given == {"auroc", "fpr95"}
 
 
-# Two decimals: some ties; one: many; 16: none.
-@pytest.mark.parametrize("decimals", [1, 2, 16])
-@pytest.mark.parametrize("sizes", [(120, 70), (20, 400), (1, 5), (5, 1), (1, 1)])
-def test_values_are_the_metrics_of_the_documented_draws(sizes, decimals):
-    ids, oods = made(*sizes, decimals=decimals)
-    found = metrics.bootstrap(ids, {"näh": oods}, resamples=30, seed=7).values["näh"]
-    of_ids = drawn(7, [0], len(ids), 30)
-    of_oods = drawn(7, [1, *"näh".encode()], len(oods), 30)
-    pairs = zip(of_ids, of_oods, strict=True)
-    assert_same(found, [metrics.detection_metrics(ids[i], oods[o]) for i, o in pairs])
+@pytest.mark.parametrize("auroc", [0.5, 0.99])
+def test_coverage_of_one_set_is_nominal_at_many_samples(auroc):
+    found = coverage.one_set("normal", 10_000, 10_000, auroc, 40)
+    check(found)
+    assert all(cell.given == 40 for cell in found)
 
 
-def test_many_blocks_draw_as_one_does():
-    ids, oods = made(30_000, 4_000, decimals=3)  # eight resamples a block
-    found = metrics.bootstrap(ids, {"far": oods}, resamples=20, seed=1).values["far"]
-    of_ids = drawn(1, [0], len(ids), 20)
-    of_oods = drawn(1, [1, *b"far"], len(oods), 20)
-    pairs = zip(of_ids, of_oods, strict=True)
-    assert_same(found, [metrics.detection_metrics(ids[i], oods[o]) for i, o in pairs])
+@pytest.mark.parametrize("compute", [coverage.mean_of_sets, coverage.difference])
+@pytest.mark.parametrize("auroc", [0.7, 0.99])
+def test_coverage_of_means_and_differences_is_nominal(compute, auroc):
+    check(compute("normal", 1500, 300, auroc, REPEATS // 2))
+    check(compute("normal", 400, 30, auroc, REPEATS // 2), high=1.0)
 
 
-def test_weights_of_every_sample_once_give_the_metrics_of_the_set():
-    ids, oods = made()
-    id_groups, ood_groups = Groups.of(ids), Groups.of(oods)
-    found = Contest.of(id_groups, ood_groups).metrics(
-        id_groups.weigh(np.arange(len(ids))[None]), ood_groups.weigh(np.arange(len(oods))[None])
-    )
-    assert_same(found, [metrics.detection_metrics(ids, oods)])
+def test_coverage_check_fails_for_short_intervals():
+    cells = [coverage.Cell("one set", "normal", 1, 1, 0.5, "auroc", 500, 430, 500)]
+    with pytest.raises(AssertionError):
+        check(cells)
 
 
-def test_the_interval_is_made_of_percentiles_of_the_values():
-    ids, oods = made()
-    result = metrics.bootstrap(ids, {"a": oods})
-    values = np.sort(result.values["a"]["auroc"])
-    assert len(values) == 200
-    for level in (0.5, 0.95):
-        interval = result.interval("a", "auroc", level)
-        low, high = np.percentile(values, [50 - 50 * level, 50 + 50 * level])
-        assert (interval.low, interval.high) == (pytest.approx(low), pytest.approx(high))
-    inside = np.mean((values >= interval.low) & (values <= interval.high))
-    assert 0.94 <= inside <= 0.96
+@pytest.mark.parametrize("size", [(2, 2), (30, 20), (400, 30), (3000, 3000)])
+@pytest.mark.parametrize("kind", ["perfect", "worst", "constant", "binary"])
+def test_no_interval_has_zero_width(size, kind):
+    ids, oods = np.zeros(size[0]), np.zeros(size[1])
+    if kind != "constant":
+        ids += {"perfect": 1, "worst": -1, "binary": 1}[kind]
+    if kind == "binary":
+        oods[::2] = 1
+    found = metrics.detection_intervals(ids, oods)
+    values = metrics.detection_metrics(ids, oods)
+    assert "auroc" in found
+    for name, interval in found.items():
+        assert 0 <= interval.low <= getattr(values, name) <= interval.high <= 1
+        assert interval.high - interval.low > 1e-4, name
 
 
-def test_seed_and_nothing_else_decides_what_is_drawn():
-    ids, oods = made()
-    others = made(seed=3)[1]
-    one = metrics.bootstrap(ids, {"a": oods, "b": others}, resamples=40)
-    again = metrics.bootstrap(ids, {"b": others, "a": oods}, resamples=40)
-    alone = metrics.bootstrap(ids, {"a": oods}, resamples=40)
-    for name in metrics.INTERVAL_METRICS:
-        np.testing.assert_array_equal(one.values["a"][name], again.values["a"][name])
-        np.testing.assert_array_equal(one.values["b"][name], again.values["b"][name])
-        np.testing.assert_array_equal(one.values["a"][name], alone.values["a"][name])
-    other_seed = metrics.bootstrap(ids, {"a": oods}, resamples=40, seed=1)
-    assert (other_seed.values["a"]["auroc"] != alone.values["a"]["auroc"]).any()
-    renamed = metrics.bootstrap(ids, {"c": oods}, resamples=40)
-    assert (renamed.values["c"]["auroc"] != alone.values["a"]["auroc"]).any()
+def test_a_perfect_auroc_has_a_lower_end_like_that_of_the_exact_bound():
+    """Perfect order of min(N, M) disjoint pairs bounds the AUROC from below: 0.025^(1 / n)."""
+    ids, oods = np.arange(400.0) + 100, np.arange(30.0)
+    found = metrics.detection_intervals(ids, oods)["auroc"]
+    assert found.high == 1.0
+    assert found.low == pytest.approx(0.025 ** (1 / 30), abs=0.02)
 
 
-def test_more_resamples_begin_with_the_same_ones():
-    ids, oods = made()
-    few, many = (metrics.bootstrap(ids, {"a": oods}, resamples=n) for n in (10, 35))
-    np.testing.assert_array_equal(many.values["a"]["auroc"][:10], few.values["a"]["auroc"])
+def test_auroc_interval_approaches_delong_with_many_samples():
+    ids, oods = scores(20_000, 20_000)
+    found = metrics.detection_intervals(ids, oods)["auroc"]
+    reach = gaussian.ppf(0.975) * np.sqrt(metrics.auroc_variance(ids, oods))
+    assert found.high - found.low == pytest.approx(2 * reach, rel=0.002)
 
 
-def test_two_detectors_see_the_same_resamples():
-    ids, oods = made()
-    first = metrics.bootstrap(ids, {"a": oods}, resamples=50)
-    second = metrics.bootstrap(np.exp(ids), {"a": np.exp(oods)}, resamples=50)  # the same order
-    for name in metrics.INTERVAL_METRICS:
-        np.testing.assert_array_equal(first.values["a"][name], second.values["a"][name])
+def test_small_sets_have_no_interval_of_aupr_and_of_fpr95_with_their_threshold():
+    ids, oods = scores(400, 30)
+    assert set(metrics.detection_intervals(ids, oods)) == {"auroc", "fpr95"}
+    ids, oods = scores(30, 400)
+    assert set(metrics.detection_intervals(ids, oods)) == {"auroc", "fpr95_ood"}
+    # 0.95^71 is above 0.025: the smallest of 71 scores may be above the 5% quantile.
+    assert "fpr95" not in metrics.detection_intervals(*scores(71, 400))
+    assert "fpr95" in metrics.detection_intervals(*scores(72, 400))
 
 
-def test_perfect_constant_and_single_scores():
-    ids, oods = np.arange(30.0) + 100, np.arange(20.0)
-    perfect = metrics.bootstrap(ids, {"a": oods}).interval("a", "auroc")
-    worst = metrics.bootstrap(oods, {"a": ids})
-    flat = metrics.bootstrap(np.ones(30), {"a": np.ones(20)})
-    single = metrics.bootstrap(np.array([1.0]), {"a": np.array([0.0])})
-    assert perfect == metrics.Interval(1.0, 1.0)
-    assert worst.interval("a", "auroc") == metrics.Interval(0.0, 0.0)
-    assert worst.interval("a", "detection_accuracy") == metrics.Interval(0.5, 0.5)
-    assert flat.interval("a", "auroc") == metrics.Interval(0.5, 0.5)
-    assert flat.interval("a", "fpr95") == metrics.Interval(1.0, 1.0)
-    assert single.interval("a", "aupr_out") == metrics.Interval(1.0, 1.0)
-    assert single.interval("a", "fpr95_ood") == metrics.Interval(0.0, 0.0)
+def test_detection_accuracy_has_no_interval():
+    assert "detection_accuracy" not in metrics.detection_intervals(*scores(5000, 5000))
 
 
-def test_the_mean_interval_is_that_of_the_mean_in_each_resample():
-    ids = made(60)[0]
-    sets = {name: made(oods=50, seed=seed)[1] for seed, name in enumerate("abc")}
-    result = metrics.bootstrap(ids, sets)
-    mean = sum(result.values[name]["auroc"] for name in "abc") / 3
-    found = result.mean_interval("abc", "auroc")
-    low, high = np.quantile(mean, [0.025, 0.975])
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert result.mean_interval(iter("b"), "auroc") == result.interval("b", "auroc")
-
-
-def test_the_mean_interval_keeps_what_sets_share_and_averages_out_the_rest():
-    """Few ID samples move all sets together; with many, sets move on their own."""
-    rng = np.random.default_rng(0)
-
-    def widths(ids, oods):
-        sets = {name: rng.normal(0, 1, oods) for name in "abcd"}
-        result = metrics.bootstrap(rng.normal(1, 1, ids), sets, resamples=400)
-        single = [result.interval(name, "auroc") for name in sets]
-        mean = result.mean_interval(sets, "auroc")
-        return mean.high - mean.low, np.mean([each.high - each.low for each in single])
-
-    together, alone = widths(ids=30, oods=5000)
-    assert together > 0.9 * alone
-    together, alone = widths(ids=5000, oods=100)
-    assert together == pytest.approx(alone / 2, rel=0.2)  # four independent sets
-
-
-@pytest.mark.parametrize(("ids", "oods"), [(200, 100), (80, 300)])
-def test_nineteen_of_twenty_intervals_hold_the_true_auroc(ids, oods):
-    rng = np.random.default_rng(0)
-    shift, repeats = 1.2, 1000
-    true = norm.cdf(shift / np.sqrt(2))
-    held = 0
-    for seed in range(repeats):
-        result = metrics.bootstrap(
-            rng.normal(shift, 1, ids), {"a": rng.normal(0, 1, oods)}, seed=seed
+def test_intervals_contain_the_metrics_and_swap_with_the_classes():
+    ids, oods = scores(600, 400)
+    values = metrics.detection_metrics(ids, oods)
+    found = metrics.detection_intervals(ids, oods)
+    swapped = metrics.detection_intervals(-oods, -ids)
+    assert set(found) == set(metrics.INTERVAL_METRICS)
+    for name, interval in found.items():
+        assert interval.low < getattr(values, name) < interval.high
+    pairs = {"auroc": "auroc", "aupr_in": "aupr_out", "fpr95": "fpr95_ood"}
+    for one, other in (pairs | {v: k for k, v in pairs.items()}).items():
+        assert (found[one].low, found[one].high) == pytest.approx(
+            (swapped[other].low, swapped[other].high)
         )
-        interval = result.interval("a", "auroc")
-        held += interval.low <= true <= interval.high
-    # Three standard errors of a share of 1000 around 0.95, and a little short, as documented.
-    assert 0.92 <= held / repeats <= 0.97
 
 
-def test_paired_differences_are_those_of_the_same_resamples():
-    (ids, oods), (other_ids, other_oods) = made(seed=0), made(seed=1)
-    found = metrics.bootstrap(ids, {"far": oods, "near": oods}, resamples=25, seed=3).minus(
-        metrics.bootstrap(other_ids, {"far": other_oods}, resamples=25, seed=3)
-    )
-    assert list(found.values) == ["far"]
-    of_ids, of_oods = drawn(3, [0], len(ids), 25), drawn(3, [1, *b"far"], len(oods), 25)
-    for r in range(25):
-        one = metrics.detection_metrics(ids[of_ids[r]], oods[of_oods[r]])
-        other = metrics.detection_metrics(other_ids[of_ids[r]], other_oods[of_oods[r]])
-        for name in metrics.INTERVAL_METRICS:
-            expected = getattr(one, name) - getattr(other, name)
-            assert found.values["far"][name][r] == pytest.approx(expected, abs=1e-12)
+def test_a_higher_level_gives_wider_intervals():
+    ids, oods = scores()
+    narrow, wide = (metrics.detection_intervals(ids, oods, level) for level in (0.5, 0.99))
+    for name in wide:
+        assert wide[name].low < narrow[name].low < narrow[name].high < wide[name].high
 
 
-def test_pairing_makes_the_interval_of_similar_scores_short_and_right():
+def test_estimates_have_the_values_of_the_metrics():
     rng = np.random.default_rng(0)
-    ids, oods = rng.normal(1, 1, 400), rng.normal(0, 1, 300)
-    nearly = ids + rng.normal(0, 0.2, 400), oods + rng.normal(0, 0.2, 300)
-    one = metrics.bootstrap(ids, {"a": oods}, resamples=1000)
-    same, others = (
-        metrics.bootstrap(nearly[0], {"a": nearly[1]}, resamples=1000, seed=s) for s in (0, 1)
+    for decimals in (0, 1, 8):
+        ids, oods = rng.normal(1, 1, 300).round(decimals), rng.normal(0, 1, 250).round(decimals)
+        values = metrics.detection_metrics(ids, oods)
+        for name, found in metrics.detection_estimates(ids, oods).items():
+            assert found.value == pytest.approx(getattr(values, name), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["auroc", "aupr_in", "aupr_out"])
+def test_influences_are_derivatives_with_respect_to_the_weight_of_a_sample(name):
+    """A sample counted once more moves the metric by its centred influence over N."""
+    ids, oods = scores(300, 250)
+    found = metrics.detection_estimates(ids, oods)[name]
+    copies = 20  # of all samples, so that one more is a small step
+
+    def value(more_ids=(), more_oods=()):
+        many = np.r_[np.tile(ids, copies), more_ids], np.r_[np.tile(oods, copies), more_oods]
+        return metrics.detection_estimates(*many)[name].value
+
+    # AUPR depends on the ratio of the sizes as well: add a sample and remove an average one.
+    for key, samples, add in (("id", ids, "more_ids"), ("ood", oods, "more_oods")):
+        influence = found.influences[key]
+        at = [0, 7, 50]
+        moved = np.array([value(**{add: samples[[one]]}) for one in at])
+        expected = influence[at] / (copies * len(samples))
+        assert np.diff(moved) == pytest.approx(np.diff(expected), rel=0.05, abs=1e-7)
+
+
+def test_variance_is_that_over_draws():
+    drawn = {name: ([], []) for name in metrics.INTERVAL_METRICS}
+    for seed in range(300):
+        for name, found in metrics.detection_estimates(*scores(800, 500, seed)).items():
+            drawn[name][0].append(found.value)
+            drawn[name][1].append(found.variance)
+    for name, (values, variances) in drawn.items():
+        assert np.mean(variances) == pytest.approx(np.var(values), rel=0.3), name
+
+
+def test_mean_of_one_set_is_that_set_and_of_independent_sets_shrinks():
+    ids, oods = scores()
+    one = metrics.detection_estimates(ids, oods)["auroc"]
+    assert metrics.mean_estimate([one]) == one
+    apart = [
+        metrics.detection_estimates(*scores(seed=seed))["auroc"].renamed(
+            {"id": f"id {seed}", "ood": f"ood {seed}"}
+        )
+        for seed in range(4)
+    ]
+    mean = metrics.mean_estimate(apart)
+    width = np.mean([each.high - each.low for each in apart])
+    assert mean.high - mean.low == pytest.approx(width / 2, rel=0.05)
+    assert mean.value == pytest.approx(np.mean([each.value for each in apart]))
+
+
+def test_mean_of_the_same_set_twice_has_the_interval_of_that_set():
+    one = metrics.detection_estimates(*scores())["fpr95"]
+    mean = metrics.mean_estimate([one, one])
+    assert (mean.low, mean.high) == pytest.approx((one.low, one.high))
+
+
+def test_mean_respects_the_shared_id_samples():
+    """With few ID samples the sets move together; with many each moves on its own."""
+    rng = np.random.default_rng(0)
+
+    def shrinkage(ids, oods):
+        known = rng.normal(1, 1, ids)
+        sets = [
+            metrics.detection_estimates(known, rng.normal(0, 1, oods), ood_name=name)["auroc"]
+            for name in "abcd"
+        ]
+        mean = metrics.mean_estimate(sets)
+        return (mean.high - mean.low) / np.mean([each.high - each.low for each in sets])
+
+    assert shrinkage(100, 5000) > 0.9
+    assert shrinkage(20_000, 100) == pytest.approx(0.5, abs=0.05)
+
+
+def test_mean_without_an_interval_has_none():
+    one, other = (
+        metrics.detection_estimates(*scores(400, m), ood_name=str(m))["aupr_in"] for m in (30, 300)
     )
-    paired, apart = (one.minus(each).interval("a", "auroc") for each in (same, others))
-    assert apart.high - apart.low > 2 * (paired.high - paired.low)
-    # DeLong's intervals rest on other arguments, and agree.
-    for found, test in ((paired, metrics.delong), (apart, metrics.unpaired)):
-        expected = test(ids, oods, *nearly)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
-    itself = one.minus(metrics.bootstrap(ids, {"a": oods}, resamples=1000))
-    assert itself.interval("a", "fpr95") == metrics.Interval(0.0, 0.0)
+    mean = metrics.mean_estimate([one, other])
+    assert mean.value == (one.value + other.value) / 2
+    assert not mean.interval.exists
 
 
-def test_other_numbers_of_resamples_are_not_subtracted():
-    few, many = (metrics.bootstrap(np.ones(3), {"a": np.ones(3)}, resamples=r) for r in (2, 5))
-    with pytest.raises(InvalidOptionError, match="got 2 and 5 resamples"):
-        few.minus(many)
+def test_mean_of_perfectly_separated_sets_has_a_width():
+    ids = np.arange(100.0) + 50
+    sets = [
+        metrics.detection_estimates(ids, np.arange(40.0), ood_name=name)["auroc"] for name in "ab"
+    ]
+    mean = metrics.mean_estimate(sets)
+    assert mean.low < 0.99
+    assert mean.low == pytest.approx(sets[0].low)  # unknown correlation: no shrinkage
+
+
+def test_difference_of_a_score_with_itself_is_zero_and_of_other_samples_is_not():
+    one = metrics.detection_estimates(*scores())["auroc"]
+    same = metrics.difference_estimate(one, one)
+    assert (same.value, same.low, same.high) == pytest.approx((0, 0, 0), abs=0.01)
+    apart = metrics.difference_estimate(one, one.renamed({"id": "other", "ood": "others"}))
+    assert apart.high - apart.low > 1.3 * (one.high - one.low)
+
+
+def test_difference_of_two_perfect_scores_has_a_width():
+    ids, oods = np.arange(60.0) + 100, np.arange(40.0)
+    rng = np.random.default_rng(0)
+    test = metrics.delong(ids, oods, rng.permutation(ids), rng.permutation(oods))
+    assert test.p_value == 1
+    assert test.low < -0.01 < 0.01 < test.high
+
+
+def test_differences_need_the_same_samples_or_other_names():
+    one, other = (metrics.detection_estimates(*scores(oods=m))["auroc"] for m in (40, 50))
+    with pytest.raises(InvalidArrayError, match=r"share the samples 'ood'.*40 and 50"):
+        metrics.difference_estimate(one, other)
 
 
 @pytest.mark.parametrize(
@@ -227,25 +260,22 @@ def test_other_numbers_of_resamples_are_not_subtracted():
 )
 def test_unusable_scores_are_refused_and_named(bad, message):
     with pytest.raises(InvalidArrayError, match=f"ID scores.*{message}"):
-        metrics.bootstrap(bad, {"a": np.ones(3)})
-    with pytest.raises(InvalidArrayError, match=f"OOD set 'svhn'.*{message}"):
-        metrics.bootstrap(np.ones(3), {"a": np.ones(3), "svhn": bad})
+        metrics.detection_intervals(bad, np.ones(3))
+    with pytest.raises(InvalidArrayError, match=f"OOD scores.*{message}"):
+        metrics.detection_intervals(np.ones(3), bad)
 
 
-def test_impossible_options_and_unknown_names_are_refused():
-    ones = np.ones(3)
-    with pytest.raises(InvalidOptionError, match="at least 1 resample; got 0"):
-        metrics.bootstrap(ones, {"a": ones}, resamples=0)
-    with pytest.raises(InvalidOptionError, match="seed must not be negative; got -1"):
-        metrics.bootstrap(ones, {"a": ones}, seed=-1)
-    result = metrics.bootstrap(ones, {"a": ones}, resamples=2)
+def test_impossible_options_are_refused():
     for level in (0.0, 1.0, 95):
         with pytest.raises(InvalidOptionError, match="between 0 and 1"):
-            result.interval("a", "auroc", level)
-    with pytest.raises(UnknownNameError, match="'b'"):
-        result.interval("b", "auroc")
-    with pytest.raises(UnknownNameError, match="'threshold95'"):
-        result.interval("a", "threshold95")
+            metrics.detection_intervals(np.ones(3), np.ones(3), level)
     with pytest.raises(InvalidOptionError, match="at least one set"):
-        result.mean_interval([], "auroc")
-    assert metrics.bootstrap(ones, {}, resamples=2).values == {}
+        metrics.mean_estimate([])
+
+
+def test_notes_name_small_samples_and_extreme_values():
+    assert metrics.reliability_note(0.5, 100, 100) == ""
+    assert "small sample: 99" in metrics.reliability_note(0.5, 99, 1000)
+    assert "extreme value" in metrics.reliability_note(0.99, 1000, 499)
+    assert "extreme value" in metrics.reliability_note(0.001, 1000, 499)
+    assert metrics.reliability_note(0.99, 1000, 500) == ""

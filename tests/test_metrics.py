@@ -252,8 +252,10 @@ def test_an_unknown_positive_class_is_refused():
 
 
 def test_definitions_cover_every_metric_and_nothing_else():
-    assert {field.name for field in fields(metrics.DetectionMetrics)} == set(metrics.DEFINITIONS)
+    names = {field.name for field in fields(metrics.DetectionMetrics)}
+    assert names | set(metrics.RISK_DEFINITIONS) == set(metrics.DEFINITIONS)
     perfect = metrics.detection_metrics(np.ones(3), np.zeros(3)).to_dict()
+    perfect |= metrics.ood_risks(np.ones(3), np.zeros(3))
     for name, info in metrics.DEFINITIONS.items():
         assert info.name == name
         assert info.group == "detection"

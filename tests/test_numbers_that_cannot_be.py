@@ -172,10 +172,7 @@ EMPTY = {
 }
 COMPUTED = {
     "detection": lambda known, unknown: metrics.detection_metrics(known, unknown),
-    "intervals": lambda known, unknown: [
-        metrics.bootstrap(known, {"x": unknown}, resamples=20).interval("x", each)
-        for each in metrics.INTERVAL_METRICS
-    ],
+    "intervals": metrics.detection_intervals,
     "roc": metrics.roc_curve,
     "precision": lambda known, unknown: metrics.precision_recall_curve(
         known, unknown, positive="ood"

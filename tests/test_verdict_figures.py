@@ -109,7 +109,7 @@ def test_strips_show_places_on_a_root_scale():
     np.testing.assert_array_equal(unknown.y, [0, 1])
     known = named(figure, "this image (known)")
     np.testing.assert_allclose(known.x, np.sqrt([2 / 40]), rtol=1e-6)
-    np.testing.assert_allclose(named(figure, "threshold").x[:2], np.sqrt(0.05), rtol=1e-6)
+    np.testing.assert_allclose(named(figure, "operating point").x[:2], np.sqrt(0.05), rtol=1e-6)
     ticks = dict(zip(figure.layout.xaxis.ticktext, figure.layout.xaxis.tickvals, strict=True))
     assert ticks["25%"] == 0.5
     assert next(iter(figure.layout.yaxis.ticktext)) == "&lt;b&gt;0&lt;/b&gt;"

@@ -20,7 +20,12 @@ from ncviz.evaluation.comparisons import comparisons_table
 from ncviz.evaluation.detector_tables import fitted_table, sensitivity_table
 from ncviz.evaluation.layers import Layer, Scores, network_scores, score_layer
 from ncviz.evaluation.spreading import Places, Work, spread
-from ncviz.evaluation.tables import collapse_table, detection_tables, duplicates_table
+from ncviz.evaluation.tables import (
+    collapse_table,
+    detection_tables,
+    duplicates_table,
+    misclassification_table,
+)
 from ncviz.store import Epoch, Run, open_run, require_local, write
 from ncviz.store.lock import writing
 from ncviz.xp import Array
@@ -169,7 +174,11 @@ def _evaluate_layer(
         names = {each: epoch.full_name(each) for each in layer.sets}
         tables["duplicates"] = duplicates_table(layer, names)
     tables["collapse"], undefined = collapse_table(moved)
-    tables["detection"], tables["means"] = detection_tables(name, scores, epoch.run.ood_sets)
+    correct = layer.correct
+    tables["misclassification"] = misclassification_table(name, scores, correct)
+    tables["detection"], tables["means"] = detection_tables(
+        name, scores, epoch.run.ood_sets, correct
+    )
     tables["fitted"] = fitted_table(name, fits)
     tables["sensitivity"] = sensitivity_table(
         name, scores, fits, found.variants, epoch.run.ood_sets

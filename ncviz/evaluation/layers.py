@@ -75,6 +75,17 @@ class Layer(NamedTuple):
         )
 
     @property
+    def correct(self) -> np.ndarray | None:
+        """(N,) bool, whether the network classifies each ID test sample correctly.
+
+        None without labels or logits.
+        """
+        if self.test.labels is None or not self.test.logits.shape[1]:
+            return None
+        predictions = xp.to_numpy(self.test.logits).argmax(axis=1)
+        return predictions == xp.to_numpy(self.test.labels)
+
+    @property
     def sets(self) -> dict[str, FeatureSet]:
         """The samples that are scored, by name of their set."""
         return {"test": self.test, **self.ood}

@@ -13,6 +13,8 @@ from ncviz.correlation import correlate
 from ncviz.detectors import probe_energy
 from ncviz.duplicates import in_words
 from ncviz.errors import MissingDataError
+from ncviz.metrics import INTERVAL_METRICS, reliability_note
+from ncviz.metrics.precision import EXPLANATION, MARK
 from ncviz.shared_sets import shared, why_none
 from ncviz.store import Epoch, Run, detectors_left_out, fitted_on
 from ncviz.transfer import DEFINITIONS
@@ -26,6 +28,8 @@ _PRINTED = {
     "aupr_out": "AUPR, OOD positive (higher is better)",
     "fpr95": "FPR95, ID positive (lower is better)",
     "fpr95_ood": "FPR95, OOD positive (lower is better)",
+    "augrc": "AUGRC, OOD samples as failures (lower is better)",
+    "scod_augrc": "AUGRC, OOD samples and errors as failures (lower is better)",
 }
 _MEANS = {"near": "mean near", "far": "mean far", "all": "mean"}
 _AVERAGED = {
@@ -57,7 +61,8 @@ def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> s
         grid = _grid(saved, layer)
         if len(grid):
             parts += _detection_parts(grid, layer, intervals) + _fit_parts(saved, layer)
-    return "\n".join(parts + _calibration_parts(saved) + _transfer_parts(saved))
+    parts += _misclassification_parts(saved) + _calibration_parts(saved) + _transfer_parts(saved)
+    return "\n".join(parts)
 
 
 def _last_evaluated(run: Run) -> int:
@@ -101,13 +106,16 @@ def _grid(epoch: Epoch, layer: str) -> pd.DataFrame:
 def _detection_parts(grid: pd.DataFrame, layer: str, intervals: bool) -> list[str]:
     parts = []
     for metric, title in _PRINTED.items():
-        parts += ["", f"{title}, {layer}:", _detection_table(grid, metric, intervals)]
+        if grid[metric].notna().any():
+            parts += ["", f"{title}, {layer}:", _detection_table(grid, metric, intervals)]
     parts.append(
         f"{TIED} not significantly different from the best of its column (DeLong's test of AUROC "
         "on all samples, Holm-corrected p >= 0.05)"
     )
     if (grid["auroc"] < 0.5).any():
         parts.append(f"{WRONG_WAY} ranks the wrong way round")
+    if intervals:
+        parts.append(_about_intervals(grid))
     return parts
 
 
@@ -118,6 +126,38 @@ def _fit_parts(epoch: Epoch, layer: str) -> list[str]:
     lines += [f"  {name:<{width}}  {words}" for name, words in fitted.items()]
     reasons = detectors_left_out(epoch, layer).items()
     return lines + [f"  {name:<{width}}  left out. {reason}" for name, reason in reasons]
+
+
+def _about_intervals(grid: pd.DataFrame) -> str:
+    text = (
+        "In brackets: 95% intervals over draws of test samples; none where no interval has nominal "
+        "coverage. Training with another seed is not included."
+    )
+    marked = any(note for metric in INTERVAL_METRICS for note in _notes(grid, metric))
+    return f"{text}\n{EXPLANATION}" if marked else text
+
+
+def _notes(grid: pd.DataFrame, metric: str) -> list[str]:
+    """Why each row is approximate, empty where it is not."""
+    columns = (grid[name] for name in (metric, "id_samples", "ood_samples"))
+    return [reliability_note(*row) for row in zip(*columns, strict=True)]
+
+
+def _misclassification_parts(epoch: Epoch) -> list[str]:
+    table = epoch.misclassification()
+    if table.empty:
+        return []
+    values = table.pivot(index="detector", columns="layer", values="misclassification_augrc").loc[
+        table["detector"].unique(), table["layer"].unique()
+    ]
+    text = values.rename_axis(index=None, columns=None)
+    row = table.iloc[0]
+    return [
+        "",
+        f"AUGRC, {row['errors']:,} misclassified of {row['samples']:,} ID test samples as failures "
+        "(lower is better):",
+        text.to_string(float_format="{:.4f}".format, na_rep="-"),
+    ]
 
 
 def _calibration_parts(epoch: Epoch) -> list[str]:
@@ -244,8 +284,9 @@ def as_json(run: Run) -> dict:
     return {
         "run": run.name,
         "collapse": run.collapse().to_dict("records"),
-        "detection": run.detection().to_dict("records"),
-        "detection_means": run.detection_means().to_dict("records"),
+        "detection": _records(run.detection()),
+        "detection_means": _records(run.detection_means()),
+        "misclassification": _records(run.misclassification()),
         "comparisons": run.comparisons().to_dict("records"),
         "calibration": run.calibration().to_dict("records"),
         "temperature": run.temperature().to_dict("records"),
@@ -254,6 +295,11 @@ def as_json(run: Run) -> dict:
         "fitted": run.fitted().to_dict("records"),
         "sensitivity": run.sensitivity().to_dict("records"),
     }
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    """Rows as plain values; None for missing numbers, such as ends of absent intervals."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _trained(run: Run) -> int:
@@ -285,9 +331,11 @@ def _collapse_table(epoch: Epoch, layer: str) -> str:
 
 def _detection_table(grid: pd.DataFrame, metric: str, intervals: bool) -> str:
     cells = grid[metric].map("{:.4f}".format)
-    if intervals:
-        low, high = (grid[f"{metric}_{end}"].map("{:.3f}".format) for end in ("low", "high"))
-        cells += " [" + low + ", " + high + "]"
+    if intervals and f"{metric}_low" in grid:
+        ends = zip(grid[f"{metric}_low"], grid[f"{metric}_high"], strict=True)
+        cells += [f" [{low:.3f}, {high:.3f}]" if low == low else " " * 15 for low, high in ends]
+        marks = [MARK if note else " " for note in _notes(grid, metric)]
+        cells = pd.Series(marks, grid.index) + cells
     cells += (grid["auroc"] < 0.5).map({True: WRONG_WAY, False: " "})
     if f"tied_{metric}" in grid:
         cells += grid[f"tied_{metric}"].map({True: TIED, False: " "})

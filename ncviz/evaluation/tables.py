@@ -14,7 +14,19 @@ from ncviz.caching import stratified_sample
 from ncviz.duplicates import count_duplicates
 from ncviz.errors import InvalidArrayError
 from ncviz.evaluation.layers import Layer, Scores
-from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, Bootstrap, bootstrap, detection_metrics
+from ncviz.metrics import (
+    DEFINITIONS,
+    INTERVAL_METRICS,
+    MISCLASSIFICATION_DEFINITIONS,
+    SUMMARY_METRICS,
+    Estimate,
+    augrc,
+    aurc,
+    detection_estimates,
+    detection_metrics,
+    mean_estimate,
+    ood_risks,
+)
 from ncviz.xp import Array
 
 GROUPS = ("near", "far", "all")
@@ -27,7 +39,14 @@ _DETECTION = (
     *(*DEFINITIONS, *_INTERVALS),
     *("id_samples", "ood_samples"),
 )
-_MEANS = ("layer", "detector", "group", "sets", *INTERVAL_METRICS, *_INTERVALS)
+_MEANS = (
+    *("layer", "detector", "group", "sets", *SUMMARY_METRICS, *_INTERVALS),
+    *("id_samples", "ood_samples"),
+)
+_MISCLASSIFICATION = (
+    *("layer", "detector", *MISCLASSIFICATION_DEFINITIONS),
+    *("samples", "errors"),
+)
 
 
 def collapse_table(layer: Layer) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -92,7 +111,7 @@ def duplicates_table(layer: Layer, names: Mapping[str, str]) -> pd.DataFrame:
 
 
 def detection_tables(
-    layer: str, scores: Scores, groups: Mapping[str, str]
+    layer: str, scores: Scores, groups: Mapping[str, str], correct: np.ndarray | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How well each detector of a layer tells sets apart: set by set, and on average.
 
@@ -100,6 +119,7 @@ def detection_tables(
     ----------
     scores : by detector and set
     groups : of each OOD set, ``"near"`` or ``"far"``
+    correct : (N,) bool, whether each ID test sample is classified correctly; None without labels
     """
     rows, means = [], []
     for detector, by_set in scores.items():
@@ -107,42 +127,80 @@ def detection_tables(
         if not oods:
             continue
         where = {"layer": layer, "detector": detector}
-        resampled = bootstrap(by_set["test"], oods)
-        own = [{**where, **_row(by_set["test"], *one, resampled)} for one in oods.items()]
+        known = by_set["test"]
+        estimates = {
+            name: detection_estimates(known, unknown, ood_name=name)
+            for name, unknown in oods.items()
+        }
+        own = [{**where, **_row(known, *one, estimates[one[0]], correct)} for one in oods.items()]
         for row in own:
             row["group"] = groups[row["set"]]
         rows += own
-        means += [{**where, **mean} for mean in _mean_rows(own, resampled)]
+        means += [{**where, **mean} for mean in _mean_rows(own, estimates)]
     return pd.DataFrame(rows, columns=_DETECTION), pd.DataFrame(means, columns=_MEANS)
 
 
-def _row(known: np.ndarray, name: str, unknown: np.ndarray, resampled: Bootstrap) -> dict:
+def misclassification_table(layer: str, scores: Scores, correct: np.ndarray | None) -> pd.DataFrame:
+    """A row for each detector of a layer: how well its ID scores find errors of the network.
+
+    Empty without labels.
+
+    Parameters
+    ----------
+    scores : by detector and set
+    correct : (N,) bool, whether each ID test sample is classified correctly; None without labels
+    """
+    rows = [
+        {
+            "layer": layer,
+            "detector": detector,
+            "misclassification_aurc": aurc(by_set["test"], correct),
+            "misclassification_augrc": augrc(by_set["test"], correct),
+            "samples": len(correct),
+            "errors": int(np.count_nonzero(~correct)),
+        }
+        for detector, by_set in scores.items()
+        if correct is not None
+    ]
+    return pd.DataFrame(rows, columns=_MISCLASSIFICATION)
+
+
+def _row(
+    known: np.ndarray,
+    name: str,
+    unknown: np.ndarray,
+    estimates: Mapping[str, Estimate],
+    correct: np.ndarray | None,
+) -> dict:
     return {
         "set": name,
         **detection_metrics(known, unknown).to_dict(),
-        **_ends({metric: resampled.interval(name, metric) for metric in INTERVAL_METRICS}),
+        **ood_risks(known, unknown, correct),
+        **_ends(estimates),
         "id_samples": len(known),
         "ood_samples": len(unknown),
     }
 
 
-def _mean_rows(rows: list[dict], resampled: Bootstrap) -> Iterator[dict]:
+def _mean_rows(rows: list[dict], estimates: Mapping[str, Mapping[str, Estimate]]) -> Iterator[dict]:
     for group in GROUPS:
         own = [row for row in rows if group in ("all", row["group"])]
         if not own:
             continue
-        names = [row["set"] for row in own]
+        by_set = [estimates[row["set"]] for row in own]
         yield {
             "group": group,
             "sets": len(own),
-            **{name: float(np.mean([row[name] for row in own])) for name in INTERVAL_METRICS},
-            **_ends({name: resampled.mean_interval(names, name) for name in INTERVAL_METRICS}),
+            **{name: float(np.mean([row[name] for row in own])) for name in SUMMARY_METRICS},
+            **_ends({name: mean_estimate([one[name] for one in by_set]) for name in by_set[0]}),
+            "id_samples": own[0]["id_samples"],
+            "ood_samples": min(row["ood_samples"] for row in own),  # of the smallest set
         }
 
 
-def _ends(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+def _ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {
-        f"{metric}_{end}": getattr(interval, end)
-        for metric, interval in intervals.items()
+        f"{metric}_{end}": getattr(estimate, end)
+        for metric, estimate in estimates.items()
         for end in ("low", "high")
     }

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
 from ncviz.metrics import LEVEL
+from ncviz.metrics.precision import MARK
 
 ROW = 24
 """Height of a row in pixels."""
@@ -45,6 +46,7 @@ class Board:
         number of detectors; NaN where no test was made
     compared_with : (C,) label of the detector that those of a column are compared with; it may be
         one that is not shown
+    notes : (K, C) why a cell is approximate, empty where it is not; by default none is
     """
 
     metric: str
@@ -59,6 +61,12 @@ class Board:
     ranks: np.ndarray
     corrected: np.ndarray
     compared_with: tuple[str, ...]
+    notes: np.ndarray | None = None
+
+    @property
+    def approximate(self) -> np.ndarray:
+        """(K, C) whether few samples decide a cell."""
+        return np.zeros(self.values.shape, bool) if self.notes is None else self.notes != ""
 
     @property
     def tied(self) -> np.ndarray:
@@ -98,7 +106,7 @@ def leaderboard(
     """Draw a row for each detector, the best on top.
 
     ★ marks the detectors that are not significantly different from the best of a column, bold the
-    best value, and ! an AUROC below chance.
+    best value, ! an AUROC below chance and ≈ a value that few samples decide.
 
     Parameters
     ----------
@@ -182,17 +190,18 @@ def _heading(column: Column) -> str:
 
 
 def _cells(board: Board) -> list[list[str]]:
-    flags = np.stack([board.best, board.tied, board.wrong], axis=-1)
+    flags = np.stack([board.best, board.tied, board.wrong, board.approximate], axis=-1)
     return [
         [_cell(value, *flags[k, c]) for c, value in enumerate(row)]
         for k, row in enumerate(board.values)
     ]
 
 
-def _cell(value: float, best: bool, tied: bool, wrong: bool) -> str:
+def _cell(value: float, best: bool, tied: bool, wrong: bool, approximate: bool) -> str:
     if np.isnan(value):
         return ""
-    words = f"{'★ ' if tied else ''}{'! ' if wrong else ''}{value:.3f}"
+    marks = ("★ " if tied else "") + ("! " if wrong else "") + (MARK if approximate else "")
+    words = f"{marks}{value:.3f}"
     return f"<b>{words}</b>" if best else words
 
 
@@ -219,4 +228,6 @@ def _words(board: Board, k: int, c: int, label: str, family: str) -> str:
         words += f"<br>{differs} different from {theme.text(best)} (corrected {p})"
     if board.wrong[k, c]:
         words += f"<br>AUROC {board.aurocs[k, c]:.3f}: worse than chance"
+    if board.approximate[k, c]:
+        words += f"<br>approximate, {board.notes[k, c]}"
     return words

@@ -31,7 +31,7 @@ class Strip:
 
     Attributes
     ----------
-    image, threshold : places of the image's score and of the threshold
+    image, threshold : places of the image's score and of the operating point
     unknown : (M,) places of the OOD samples; empty where there are none
     """
 
@@ -207,10 +207,10 @@ def _thresholds(strips: Sequence[Strip], rows: np.ndarray) -> go.Scatter:
         x=theme.float32(np.sqrt(x)),
         y=theme.float32(y),
         customdata=theme.float32(x),
-        name="threshold",
+        name="operating point",
         mode="lines",
         line={"color": theme.GREY, "width": 2, "dash": "dot"},
-        hovertemplate="threshold: %{customdata:.1%}",
+        hovertemplate="operating point: %{customdata:.1%}",
     )
 
 

@@ -28,15 +28,24 @@ from ncviz.metrics.comparison import (
 )
 from ncviz.metrics.confusion import confusion_matrix
 from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
-from ncviz.metrics.definitions import DEFINITIONS
+from ncviz.metrics.definitions import DEFINITIONS, SUMMARY_METRICS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
 from ncviz.metrics.distribution import ScoreDistribution
-from ncviz.metrics.intervals import INTERVAL_METRICS, Bootstrap, Interval, bootstrap
+from ncviz.metrics.estimates import Estimate, Interval, difference_estimate, mean_estimate
+from ncviz.metrics.intervals import INTERVAL_METRICS, detection_estimates, detection_intervals
 from ncviz.metrics.mean_comparison import delong_of_means
 from ncviz.metrics.moves import Moves, moves
 from ncviz.metrics.operating import OperatingPoint, operating_point, threshold_at_tpr
+from ncviz.metrics.precision import reliability_note
 from ncviz.metrics.rank_analysis import MIN_BLOCKS, MIN_DETECTORS, RankAnalysis, rank_analysis
 from ncviz.metrics.ranking import DEFAULT_TPR, percentiles
+from ncviz.metrics.risk import (
+    MISCLASSIFICATION_DEFINITIONS,
+    RISK_DEFINITIONS,
+    augrc,
+    aurc,
+    ood_risks,
+)
 
 __all__ = [
     "CALIBRATION_DEFINITIONS",
@@ -46,11 +55,14 @@ __all__ = [
     "LEVEL",
     "MIN_BLOCKS",
     "MIN_DETECTORS",
+    "MISCLASSIFICATION_DEFINITIONS",
+    "RISK_DEFINITIONS",
+    "SUMMARY_METRICS",
     "AurocComponents",
     "BestComparison",
-    "Bootstrap",
     "Curve",
     "DetectionMetrics",
+    "Estimate",
     "Interval",
     "Moves",
     "OperatingPoint",
@@ -58,24 +70,31 @@ __all__ = [
     "RankAnalysis",
     "Reliability",
     "ScoreDistribution",
+    "augrc",
+    "aurc",
     "auroc_variance",
-    "bootstrap",
     "compare_with_best",
     "confusion_matrix",
     "cross_fitted_temperatures",
     "delong",
     "delong_of_means",
+    "detection_estimates",
+    "detection_intervals",
     "detection_metrics",
+    "difference_estimate",
     "holm",
     "mcnemar",
+    "mean_estimate",
     "moves",
     "negative_log_likelihood",
+    "ood_risks",
     "operating_point",
     "percentiles",
     "precision_recall_curve",
     "rank_analysis",
     "ranks",
     "reliability",
+    "reliability_note",
     "roc_curve",
     "thin",
     "threshold_at_tpr",

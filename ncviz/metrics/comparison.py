@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import bdtr, ndtr, ndtri
 
 from ncviz.errors import InvalidArrayError
+from ncviz.metrics.estimates import Estimate, difference_estimate
+from ncviz.metrics.intervals import detection_estimates
 from ncviz.metrics.ranking import percentiles, require_scores
 
 # Placements of equal scores differ by rounding alone.
@@ -40,9 +42,10 @@ def delong(
 ) -> PairedTest:
     """The difference in AUROC of two scores of the SAME samples (DeLong et al., Biometrics 1988).
 
-    By the midranks of Sun and Xu (IEEE Signal Processing Letters 2014), in O(n log n). The
-    interval and the p-value rest on a normal distribution: with fewer than some thirty samples of
-    a kind, or an AUROC near 1, they are rough.
+    By the midranks of Sun and Xu (IEEE Signal Processing Letters 2014), in O(n log n). The p-value
+    rests on a normal distribution: with fewer than about thirty samples of a kind, or an AUROC
+    near 1, it is approximate. The interval combines those of both AUROCs by their correlation
+    (`difference_estimate`) and is very narrow for equal rankings.
 
     Parameters
     ----------
@@ -61,7 +64,8 @@ def delong(
         )
     first, second = placements(first_id, first_ood), placements(second_id, second_ood)
     gaps = [one - other for one, other in zip(first, second, strict=True)]
-    return _compare(first, second, _variance(gaps))
+    estimates = (_estimate(first_id, first_ood), _estimate(second_id, second_ood))
+    return _compare(first, second, _variance(gaps), estimates)
 
 
 def unpaired(
@@ -69,7 +73,9 @@ def unpaired(
 ) -> PairedTest:
     """The same for scores of different samples: the variances of both AUROCs add up."""
     first, second = placements(first_id, first_ood), placements(second_id, second_ood)
-    return _compare(first, second, _variance(first) + _variance(second))
+    other = _estimate(second_id, second_ood).renamed({"id": "other id", "ood": "other ood"})
+    estimates = (_estimate(first_id, first_ood), other)
+    return _compare(first, second, _variance(first) + _variance(second), estimates)
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> PairedTest:
@@ -177,16 +183,23 @@ def _variance(placements: Sequence[np.ndarray]) -> float:
     return float(sum(np.var(each, ddof=1) / len(each) for each in placements))
 
 
+def _estimate(id_scores: np.ndarray, ood_scores: np.ndarray) -> Estimate:
+    return detection_estimates(id_scores, ood_scores, metrics=("auroc",))["auroc"]
+
+
 def _compare(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], spread: float
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+    spread: float,
+    estimates: tuple[Estimate, Estimate],
 ) -> PairedTest:
     one, other = float(first[0].mean()), float(second[0].mean())
     deviation = np.sqrt(spread) if spread > ROUNDING else 0.0
     difference = one - other
-    reach = float(ndtri(0.975) * deviation)
     if deviation:
         p_value = float(2 * ndtr(-abs(difference) / deviation))
     else:
         p_value = 1.0 if abs(difference) < np.sqrt(ROUNDING) else 0.0
-    low, high = max(difference - reach, -1.0), min(difference + reach, 1.0)
+    found = difference_estimate(*estimates)
+    low, high = max(found.low, -1.0), min(found.high, 1.0)
     return PairedTest(one, other, difference, low, high, p_value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ncviz.definitions import MetricInfo, by_name
+from ncviz.metrics.risk import RISK_DEFINITIONS
 
-DEFINITIONS: dict[str, MetricInfo] = by_name(
+_DETECTION: dict[str, MetricInfo] = by_name(
     (
         MetricInfo(
             "auroc",
@@ -80,7 +81,8 @@ DEFINITIONS: dict[str, MetricInfo] = by_name(
             "1",
             "higher",
             "Liang et al., ICLR 2018 (one minus the detection error)",
-            "The threshold is chosen on the very samples it is judged on; never below 0.5.",
+            "The threshold is chosen on the samples it is evaluated on, which biases the value "
+            "upwards, so it has no interval. Never below 0.5.",
         ),
         MetricInfo(
             "threshold95",
@@ -97,4 +99,8 @@ DEFINITIONS: dict[str, MetricInfo] = by_name(
     ),
     needs="scores of ID and of OOD samples",
 )
-"""Every field of DetectionMetrics, by name."""
+DEFINITIONS: dict[str, MetricInfo] = _DETECTION | RISK_DEFINITIONS
+"""Every field of `DetectionMetrics` and every risk of `ood_risks`, by name."""
+
+SUMMARY_METRICS = tuple(name for name in DEFINITIONS if name != "threshold95")
+"""Metrics that are averaged over OOD sets and compared between detectors."""

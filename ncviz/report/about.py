@@ -110,9 +110,8 @@ def key_numbers(study: Study) -> Iterator[Block]:
         yield Text(shared)
     if len(study.here(study.means)):
         yield Text(
-            "Intervals come from drawing the ID and OOD test samples anew 200 times; they say "
-            "nothing about training with another seed. Collapse is measured on the whole training "
-            "set and has none."
+            "95% intervals describe other draws of ID and OOD test samples; training with another "
+            "seed is not included. Collapse is measured on the whole training set and has none."
         )
     yield from _missing_results(study)
 

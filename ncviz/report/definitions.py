@@ -29,6 +29,7 @@ from ncviz.store.inventory import inventory
 TABLES = {
     "Collapse": collapse.METRICS,
     "Detection": metrics.DEFINITIONS,
+    "Misclassification": metrics.MISCLASSIFICATION_DEFINITIONS,
     "Calibration": metrics.CALIBRATION_DEFINITIONS,
     "Transfer": transfer.DEFINITIONS,
 }

@@ -20,6 +20,7 @@ from ncviz.figures import (
 from ncviz.figures import leaderboard as draw_board
 from ncviz.figures.theme import ood_style
 from ncviz.metrics import DEFINITIONS
+from ncviz.metrics.precision import EXPLANATION
 from ncviz.report.about import as_number, with_interval
 from ncviz.report.blocks import Block, Heading, Link, Missing, Number, Picture, Table, Text
 from ncviz.report.study import Study
@@ -166,13 +167,14 @@ def leaderboard(study: Study) -> Iterator[Block]:
         labels = [detectors.label(name) for name in board.detectors]
         looks_at = [detectors.family(name) for name in board.detectors]
         better = "higher" if board.higher_is_better else "lower"
+        approximate = f" {EXPLANATION}" if board.approximate.any() else ""
         yield Picture(
             draw_board(board, labels, looks_at, shown=study.shown),
             f"{board.label} of {len(labels)} detectors on each OOD set at epoch {study.number}, "
             f"layer {study.layer}; the table below holds the same numbers",
             f"{board.label}: {better} is better; the bluer, the better among those shown. Bold: "
             f"best value of its column. {_about_ties(board)}! AUROC below 0.5. Point at a cell for "
-            "its interval.",
+            f"its interval.{approximate}",
             (DEFINITIONS[metric],),
         )
         yield _board_table(study, board, labels)

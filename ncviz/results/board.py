@@ -16,12 +16,13 @@ from ncviz.results.fitted import FITTED_ON
 ENDS = ("low", "high")
 _FIRST = ("energy", "knn", "vim", "energy_probe", "mahalanobis")
 _EMPHASISED = 3
+_SIZES = ["id_samples", "ood_samples"]
 
 
 def group_means(
     rows: pd.DataFrame, means: pd.DataFrame, metric: str, group: str = "all"
 ) -> pd.DataFrame:
-    """Unweighted means over the sets of a group, by (detector, epoch): value, low, high.
+    """Unweighted means over the sets of a group, by (detector, epoch): value, low, high, note.
 
     A mean is NaN where one of the sets was not measured. Results of before there were intervals
     get NaN as their ends.
@@ -39,7 +40,9 @@ def group_means(
     for end in ENDS:
         name = f"{metric}_{end}"
         found[end] = given[name].reindex(found.index) if name in given else np.nan
-    return found.astype(float)
+    found = found.astype(float)
+    sizes = given.reindex(columns=_SIZES).reindex(found.index)
+    return found.assign(note=notes(found["value"], sizes))
 
 
 def make_board(
@@ -76,6 +79,7 @@ def make_board(
     )
     last = values[:, -1]
     order = np.argsort(-last if higher else last, kind="stable")  # NaN comes last
+    remarks = np.column_stack([table["note"] for table in tables])
     ranks = metrics.ranks(values[:, : len(sets)], higher_is_better=higher)
     corrected, compared_with = _compared(comparisons, metric, names, columns)
     return Board(
@@ -91,6 +95,7 @@ def make_board(
         ranks=ranks[order],
         corrected=corrected[order],
         compared_with=compared_with,
+        notes=remarks[order],
     )
 
 
@@ -111,7 +116,20 @@ def _compared(
 def _cells(of_set: pd.DataFrame, metric: str) -> pd.DataFrame:
     ends = {end: of_set.get(f"{metric}_{end}", np.nan) for end in ENDS}
     found = pd.DataFrame({"value": of_set[metric], **ends, "auroc": of_set["auroc"]})
-    return found.astype(float)
+    sizes = of_set.reindex(columns=_SIZES)
+    return found.astype(float).assign(note=notes(of_set[metric], sizes))
+
+
+def notes(values: pd.Series, sizes: pd.DataFrame) -> list[str]:
+    """Why each value is approximate, empty where it is not or where sample counts are unknown.
+
+    Parameters
+    ----------
+    values : (R,) a metric
+    sizes : (R, 2) numbers of ID and OOD samples
+    """
+    rows = zip(values, *(sizes[name] for name in _SIZES), strict=True)
+    return [metrics.reliability_note(*row) if np.isfinite(row).all() else "" for row in rows]
 
 
 def in_long_form(
@@ -180,6 +198,12 @@ def as_frame(
     remarks = [", ".join(board.columns[at].title for at in sets if row[at]) for row in board.wrong]
     if any(remarks):
         frame["Worse than chance on"] = remarks
+    remarks = [
+        ", ".join(board.columns[at].title for at in np.flatnonzero(row))
+        for row in board.approximate
+    ]
+    if any(remarks):
+        frame["Approximate on"] = remarks
     return pd.DataFrame(frame)
 
 

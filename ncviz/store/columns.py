@@ -24,6 +24,16 @@ MEANS = {
     "sets": "integer",
     "auroc": "number",
     "fpr95": "number",
+    "id_samples": "integer",
+    "ood_samples": "integer",
+}
+MISCLASSIFICATION = {
+    "layer": "text",
+    "detector": "text",
+    "misclassification_aurc": "number",
+    "misclassification_augrc": "number",
+    "samples": "integer",
+    "errors": "integer",
 }
 COMPARISONS = {
     "layer": "text",

@@ -194,6 +194,10 @@ class Epoch(EpochFiles):
         self.detection()  # raises where the groups are not those of the run
         return self._result("comparisons", columns.COMPARISONS)
 
+    def misclassification(self) -> pd.DataFrame:
+        """One row for each layer and detector: how well its scores find errors on ID samples."""
+        return self._result("misclassification", columns.MISCLASSIFICATION)
+
     def calibration(self) -> pd.DataFrame:
         """One row: how far the network's confidence can be believed, before and after scaling."""
         return self._result("calibration", columns.CALIBRATION)

@@ -26,7 +26,7 @@ DUPLICATES = "results/duplicates.parquet"
 TABLES = {
     name: f"results/{name}.parquet"
     for name in (
-        *("collapse", "detection", "means", "comparisons"),
+        *("collapse", "detection", "means", "comparisons", "misclassification"),
         *("calibration", "reliability", "temperature"),
         *("fitted", "sensitivity"),
     )

@@ -24,7 +24,10 @@ _DETECTOR = f"{CODE}detector:"
 
 def of_results() -> dict[str, str]:
     """Marks of the tables of an evaluation: their version, and those of the metrics in them."""
-    infos = (collapse.METRICS, metrics.DEFINITIONS, metrics.CALIBRATION_DEFINITIONS)
+    infos = (
+        *(collapse.METRICS, metrics.DEFINITIONS, metrics.MISCLASSIFICATION_DEFINITIONS),
+        metrics.CALIBRATION_DEFINITIONS,
+    )
     versions = _versions(info for one in infos for info in one.values())
     return {f"{CODE}tables": TABLES_VERSION, f"{CODE}metrics": versions}
 

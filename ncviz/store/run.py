@@ -217,6 +217,10 @@ class Run:
         """Return detectors compared with the best, at all evaluated epochs."""
         return self._over_epochs(Epoch.comparisons, columns.COMPARISONS)
 
+    def misclassification(self) -> pd.DataFrame:
+        """AURC and AUGRC of misclassification at all evaluated epochs: epoch, layer, detector."""
+        return self._over_epochs(Epoch.misclassification, columns.MISCLASSIFICATION)
+
     def calibration(self) -> pd.DataFrame:
         """How far confidence can be believed, at all evaluated epochs: epoch, temperature, ece."""
         return self._over_epochs(Epoch.calibration, columns.CALIBRATION)

@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from ncviz.figures import Shown, against_temperature, over_epochs, reliability_diagram
-from ncviz.metrics import CALIBRATION_DEFINITIONS
+from ncviz.metrics import CALIBRATION_DEFINITIONS, MISCLASSIFICATION_DEFINITIONS
 from ncviz.results.calibration import calibration_panels, reliable_lines, temperature_lines
-from ncviz.ui import board_loaders, components, told
+from ncviz.ui import board_loaders, components, detector, told
 from ncviz.ui.components import plain
 from ncviz.ui.view import View
 
@@ -25,6 +25,7 @@ def show(view: View, sets: Iterable[str]) -> None:
             components.commands(view.run.name)[-1],
         )
         return
+    _misclassification(view)
     last = view.run.layers[-1]
     st.caption(
         f"Of the network's own head, which sits on {plain(last)}, whatever layer is chosen. "
@@ -42,6 +43,34 @@ def show(view: View, sets: Iterable[str]) -> None:
         with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
             for info in CALIBRATION_DEFINITIONS.values():
                 components.define(info)
+
+
+def _misclassification(view: View) -> None:
+    """How well each detector finds errors of the network on ID samples."""
+    table = board_loaders.misclassification_table(view.run)
+    rows = table[(table["epoch"] == view.epoch) & (table["layer"] == view.layer)]
+    if rows.empty:
+        return
+    rows = rows.sort_values("misclassification_augrc", kind="stable")
+    st.subheader("Finding errors of the network", anchor=False)
+    names = {name: info.label for name, info in MISCLASSIFICATION_DEFINITIONS.items()}
+    frame = rows[["detector", *names]].rename(columns={"detector": "Detector", **names})
+    frame["Detector"] = frame["Detector"].map(detector.label)
+    config = {
+        info.label: st.column_config.NumberColumn(help=info.definition, format="%.4f")
+        for info in MISCLASSIFICATION_DEFINITIONS.values()
+    }
+    components.table(
+        frame,
+        name=f"misclassification-{view.layer}",
+        shown=view.shown,
+        config=config,
+        alt="Risks of selective classification of each detector",
+    )
+    st.caption(
+        f"{rows['errors'].iloc[0]:,} of {rows['samples'].iloc[0]:,} ID test samples are "
+        "misclassified. Lower is better: errors get lower scores than correct predictions."
+    )
 
 
 def _reliability(view: View, shown: Shown) -> None:

@@ -16,6 +16,12 @@ def comparisons_table(run: Run) -> pd.DataFrame:
 
 
 @kept
+def misclassification_table(run: Run) -> pd.DataFrame:
+    """Risks of misclassification of all epochs: epoch, layer, detector, ..."""
+    return run.misclassification()
+
+
+@kept
 def calibration_table(run: Run) -> pd.DataFrame:
     """One row for each evaluated epoch: epoch, temperature, ece, ..."""
     return run.calibration()

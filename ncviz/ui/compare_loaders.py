@@ -7,12 +7,10 @@ import pandas as pd
 
 from ncviz import metrics
 from ncviz.errors import MissingDataError, UnknownNameError
-from ncviz.metrics import Bootstrap
+from ncviz.metrics import Estimate
 from ncviz.store import Run
 from ncviz.ui import loaders
 from ncviz.ui.loaders import kept
-
-RESAMPLES = 1000
 
 
 @kept
@@ -47,16 +45,13 @@ def right(run: Run, epoch: int) -> np.ndarray | None:
 
 
 @kept
-def resampled(
-    run: Run, epoch: int, layer: str, detector: str, sets: tuple[str, ...], seed: int, paired: bool
-) -> Bootstrap:
-    """Return detection metrics on resamples of `sets`.
+def estimates(
+    run: Run, epoch: int, layer: str, detector: str, set_name: str, paired: bool
+) -> dict[str, Estimate]:
+    """Return detection metrics on one OOD set with their intervals and influences, by metric.
 
-    With `paired` the kept samples are drawn, the same ones for every detector, epoch and layer;
-    without it all evaluated samples.
+    With `paired` they are of the kept samples, in their order; without it of all evaluated samples.
     """
     read = loaders.scores if paired else loaders.distribution
-    known, *unknown = (read(run, epoch, layer, detector, name) for name in ("test", *sets))
-    return metrics.bootstrap(
-        known, dict(zip(sets, unknown, strict=True)), resamples=RESAMPLES, seed=seed
-    )
+    known, unknown = (read(run, epoch, layer, detector, name) for name in ("test", set_name))
+    return metrics.detection_estimates(known, unknown, ood_name=set_name)

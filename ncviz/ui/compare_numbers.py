@@ -16,12 +16,13 @@ from ncviz.metrics import (
     CALIBRATION_DEFINITIONS,
     DEFINITIONS,
     INTERVAL_METRICS,
-    Bootstrap,
+    SUMMARY_METRICS,
+    Estimate,
 )
 from ncviz.results.board import mean_groups
 from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders, pairing
 from ncviz.ui.compare_reading import each_side, results_of_both, style_of
-from ncviz.ui.compare_sides import Pair
+from ncviz.ui.compare_sides import SIDES, Pair
 from ncviz.ui.compare_tables import Difference, as_frame, better_side, row_shades, show_table
 from ncviz.ui.differences import (
     LEVEL,
@@ -44,14 +45,14 @@ def detection(pair: Pair) -> None:
     if not sets:
         components.empty_state("The two sides were scored on no OOD set of the same name.")
         return
-    measured = [name for name in INTERVAL_METRICS if all(name in table for table in results)]
+    measured = [name for name in SUMMARY_METRICS if all(name in table for table in results)]
     labels = {DEFINITIONS[name].label: name for name in measured}
     metric = labels[controls.choose("Metric", list(labels), key="metric")]
     tests = auroc_tests(*pair.contenders, sets)
     if metric == "auroc":
         st.markdown(verdict("A", "B", tests))
-    resampled = _resampled(pair, sets)
-    rows = detection_rows(metric, *results, tests=tests, resampled=resampled)
+    estimates = _estimates(pair, metric, sets)
+    rows = detection_rows(metric, *results, tests=tests, estimates=estimates)
     info = DEFINITIONS[metric]
     right, left = ("A", "B") if info.direction == "higher" else ("B", "A")
     styles = {name: style_of(pair, name) for name in sets}
@@ -77,21 +78,24 @@ def detection(pair: Pair) -> None:
     st.caption(_about_detection(pair, metric, sets))
 
 
-def _resampled(pair: Pair, sets: list[str]) -> Bootstrap:
-    """A − B over resamples: of the same samples where both sides hold the same."""
-    paired = [name for name in sets if name in pair.aligned]
-    apart = [name for name in sets if name not in pair.aligned]
-    values = {}
-    for names, seeds, same in ((paired, (0, 0), True), (apart, (0, 1), False)):
-        if names:
-            first, second = (
-                compare_loaders.resampled(
-                    view.run, view.epoch, view.layer, pair.detector, tuple(names), seed, same
-                )
-                for view, seed in zip(pair.views, seeds, strict=True)
-            )
-            values |= first.minus(second).values
-    return Bootstrap({name: values[name] for name in sets})
+def _estimates(pair: Pair, metric: str, sets: list[str]) -> tuple[dict[str, Estimate], ...]:
+    """Estimates of A and of B by set; sets of samples have the same name where they are the same.
+
+    Empty for a metric without an interval.
+    """
+    if metric not in INTERVAL_METRICS:
+        return {}, {}
+    sides = []
+    for side, view in zip(SIDES, pair.views, strict=True):
+        place = (view.run, view.epoch, view.layer, pair.detector)
+        found = {}
+        for name in sets:
+            paired = name in pair.aligned
+            one = compare_loaders.estimates(*place, name, paired)[metric]
+            own = {each: f"{each} of {side}" for each in ("id", name)}
+            found[name] = one if paired else one.renamed(own)
+        sides.append(found)
+    return tuple(sides)
 
 
 def detection_rows(
@@ -100,7 +104,7 @@ def detection_rows(
     second: pd.DataFrame,
     *,
     tests: Mapping[str, AurocTest],
-    resampled: Bootstrap,
+    estimates: tuple[Mapping[str, Estimate], Mapping[str, Estimate]],
 ) -> list[Difference]:
     """A metric's difference on each set, then on average over near, far and all sets.
 
@@ -108,7 +112,7 @@ def detection_rows(
     ----------
     first, second : detection metrics of A and B, a row for each of the same sets
     tests : of the difference in AUROC on each set
-    resampled : differences of all metrics over resamples
+    estimates : of the metric on each set, for A and B; empty without an interval
     """
     info = DEFINITIONS[metric]
     raised = corrected(tests)
@@ -125,21 +129,26 @@ def detection_rows(
             ends |= {"corrected": raised[name], "sure": raised[name] < LEVEL}
             ends |= {"samples": test.samples}
         else:
-            ends = _interval(resampled.interval(name, metric))
+            ends = _interval(estimates, [name])
         rows.append(row(name, kind, [name], **ends))
     for group in mean_groups(first["group"]):
         own = [name for name, kind in first["group"].items() if group in ("all", kind)]
-        ends = _interval(resampled.mean_interval(own, metric))
+        ends = _interval(estimates, own)
         rows.append(row("mean" if group == "all" else f"mean {group}", "mean", own, **ends))
     return rows
 
 
-def _interval(interval: metrics.Interval) -> dict:
-    return {
-        "low": interval.low,
-        "high": interval.high,
-        "sure": not interval.low <= 0 <= interval.high,
-    }
+def _interval(
+    estimates: tuple[Mapping[str, Estimate], Mapping[str, Estimate]], sets: list[str]
+) -> dict:
+    """Ends of the interval of A − B on average over sets, and whether it excludes zero."""
+    if not all(estimates):
+        return {}
+    means = (metrics.mean_estimate([side[name] for name in sets]) for side in estimates)
+    found = metrics.difference_estimate(*means)
+    if not found.interval.exists:
+        return {}
+    return {"low": found.low, "high": found.high, "sure": not found.low <= 0 <= found.high}
 
 
 def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
@@ -159,15 +168,19 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
         same = f"{pairing.why_unpaired(pair.a.run, pair.b.run)} Both sides' uncertainties add up. "
     if paired:
         same += _about_kept(pair)
-    bootstrap = (
-        f"95% intervals {'of means ' if metric == 'auroc' else ''}are of "
-        f"{compare_loaders.RESAMPLES:,} resamples of the test samples"
-    )
     if metric == "auroc":
         test = "DeLong's test" if paired else "DeLong's variances, unpaired"
-        how = f"{test}, two-sided; {bootstrap}. {about_correction(len(sets))}"
+        how = (
+            f"{test}, two-sided; intervals of means combine those of the sets (MOVER). "
+            f"{about_correction(len(sets))}"
+        )
+    elif metric in INTERVAL_METRICS:
+        how = (
+            "95% intervals combine those of A and B by their correlation (MOVER), each for one "
+            "row: the more rows, the more of them miss the true difference by chance. "
+        )
     else:
-        how = f"{bootstrap}, each taken alone: the more rows, the more are off by luck. "
+        how = f"{DEFINITIONS[metric].label} has no interval with nominal coverage. "
     return (
         f"{same}{how}Nothing here speaks about training the networks again, with another seed. In "
         "means every set counts the same."

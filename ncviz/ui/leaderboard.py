@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from ncviz.figures import Board, leaderboard
-from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS
+from ncviz.metrics import DEFINITIONS, INTERVAL_METRICS, SUMMARY_METRICS
+from ncviz.metrics.precision import EXPLANATION
 from ncviz.results.board import as_frame, in_long_form, make_board
 from ncviz.results.words import left_out
 from ncviz.ui import (
@@ -90,7 +91,7 @@ def body(view: View) -> None:
 
 
 def _choose(view: View, table: pd.DataFrame, here: pd.DataFrame) -> Choice:
-    measured = [name for name in INTERVAL_METRICS if name in here]
+    measured = [name for name in SUMMARY_METRICS if name in here and here[name].notna().any()]
     labels = {DEFINITIONS[name].label: name for name in measured}
     metric = labels[controls.choose("Metric", list(labels), key="metric")]
     families = {name: detector.family(name) for name in detector.in_order(table["detector"])}
@@ -187,11 +188,16 @@ def _about_numbers(board: Board) -> str:
     parts = []
     if board.has_intervals:
         parts.append(
-            "Intervals (point at a cell) hold 95 % of the results when ID and OOD test samples "
-            "are drawn anew 200 times; they say nothing about training with another seed."
+            "95% intervals (point at a cell) describe other draws of ID and OOD test samples; "
+            "training with another seed is not included. None is shown where too few samples "
+            "determine it."
         )
+    elif board.metric in INTERVAL_METRICS:
+        parts.append(f"Too few samples for intervals of {plain(board.label)}.")
     else:
-        parts.append("These results were written without intervals; scripts/evaluate.py adds them.")
+        parts.append(f"{plain(board.label)} has no interval.")
+    if board.approximate.any():
+        parts.append(EXPLANATION)
     if any(column.mean for column in board.columns):
         parts.append("In means every set counts the same, however many samples it has.")
     parts.append(

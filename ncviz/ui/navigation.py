@@ -72,8 +72,8 @@ LEADERBOARD = Page(
     ":material/leaderboard:",
     "Which detector for which kind of unknown?",
     (
-        *("Detector", "OOD", "Near and far", "AUROC", "FPR95", "AUPR", "Confidence interval"),
-        *("Critical difference", "ECE"),
+        *("Detector", "OOD", "Near and far", "AUROC", "FPR95", "AUPR", "AURC", "AUGRC"),
+        *("Confidence interval", "Critical difference", "ECE"),
     ),
 )
 COMPARE = Page(

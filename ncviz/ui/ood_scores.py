@@ -19,6 +19,8 @@ from ncviz.figures import (
 )
 from ncviz.figures.theme import Style, ood_style
 from ncviz.metrics import DEFINITIONS
+from ncviz.metrics.precision import EXPLANATION, MARK
+from ncviz.results.board import notes
 from ncviz.results.fitted import FITTED_ON
 from ncviz.results.words import left_out
 from ncviz.thresholds import promise
@@ -260,12 +262,14 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     columns = [name for name in COLUMNS if name in rows]
     wrong = rows["auroc"] < 0.5
     fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
+    approximate = _approximate(rows, columns)
     shown = pd.DataFrame(
         {
             "Detector": rows["detector"].map(detector.label),
             "OOD set": rows["set"],
             "Kind": rows["group"],
             **({"Remark": np.where(wrong, WRONG_WAY, "")} if wrong.any() else {}),
+            **({"Approximate": approximate} if any(approximate) else {}),
             **{name: rows[name] for name in columns},
             "ID samples": rows["id_samples"],
             "OOD samples": rows["ood_samples"],
@@ -286,6 +290,18 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
         alt="Detection metrics of each detector and OOD set, which depend on no threshold",
     )
     detector.explain_left_out(view.run, view.epoch, view.layer)
+    if any(approximate):
+        st.caption(f"Column “Approximate”: {EXPLANATION.removeprefix(f'{MARK} approximate: ')}")
     with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
         for name in columns:
             components.define(DEFINITIONS[name])
+
+
+def _approximate(rows: pd.DataFrame, columns: list[str]) -> list[str]:
+    """For each row the metrics that few samples decide."""
+    sizes = rows[["id_samples", "ood_samples"]]
+    found = {name: notes(rows[name], sizes) for name in columns}
+    return [
+        ", ".join(DEFINITIONS[name].label for name in columns if found[name][at])
+        for at in range(len(rows))
+    ]

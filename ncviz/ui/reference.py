@@ -149,6 +149,7 @@ def _entries() -> Iterable[Entry]:
     tables = (
         collapse.METRICS,
         metrics.DEFINITIONS,
+        metrics.MISCLASSIFICATION_DEFINITIONS,
         metrics.CALIBRATION_DEFINITIONS,
         transfer.DEFINITIONS,
     )
