@@ -8,6 +8,8 @@ import numpy as np
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.comparison import PairedTest, _compare, placements
+from ncviz.metrics.estimates import Estimate, mean_estimate
+from ncviz.metrics.intervals import detection_estimates
 
 
 def delong_of_means(
@@ -57,4 +59,14 @@ def delong_of_means(
         sum(np.var(one_ood[name] - two_ood[name], ddof=1) / len(one_ood[name]) for name in one_ood)
         / len(one_ood) ** 2
     )
-    return _compare([one], [two], float(variance))
+    estimates = (_mean(first_id, first_ood), _mean(second_id, second_ood))
+    return _compare([one], [two], float(variance), estimates)
+
+
+def _mean(id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> Estimate:
+    return mean_estimate(
+        [
+            detection_estimates(id_scores, scores, metrics=("auroc",), ood_name=name)["auroc"]
+            for name, scores in ood_scores.items()
+        ]
+    )

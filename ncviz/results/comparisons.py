@@ -14,9 +14,8 @@ from ncviz.estimates import Estimate, difference_of_independent
 from ncviz.results.trade_off import DETECTION, ENDS, Basis, averaged, choose_basis, layer_table
 from ncviz.store import Run
 
-RESAMPLES = 1000
 PAIRED_AUROC = "DeLong's test of the mean over the sets, paired on the same samples"
-PAIRED_FPR95 = f"paired bootstrap of the same samples, {RESAMPLES:,} resamples"
+PAIRED_FPR95 = "both intervals combined by their correlation on the same samples (MOVER)"
 UNPAIRED = "unpaired, from both intervals"
 UNPAIRED_TRANSFER = "unpaired, from Wilson's intervals of the stored errors"
 NO_INTERVAL = "no interval: computed on training samples, not on drawn test samples"
@@ -140,13 +139,16 @@ def _paired(
     if measure == "auroc":
         test = metrics.delong_of_means(known[0], scores[0], known[1], scores[1])
         return Estimate(test.difference, test.low, test.high), PAIRED_AUROC
-    draws = [
-        metrics.bootstrap(ids, oods, resamples=RESAMPLES)
+    means = [
+        metrics.mean_estimate(
+            [
+                metrics.detection_estimates(ids, oods[name], metrics=(measure,), ood_name=name)[
+                    measure
+                ]
+                for name in sets
+            ]
+        )
         for ids, oods in zip(known, scores, strict=True)
     ]
-    interval = draws[0].minus(draws[1]).mean_interval(sets, measure)
-    values = [
-        np.mean([getattr(metrics.detection_metrics(ids, oods[name]), measure) for name in sets])
-        for ids, oods in zip(known, scores, strict=True)
-    ]
-    return Estimate(float(values[0] - values[1]), interval.low, interval.high), PAIRED_FPR95
+    found = metrics.difference_estimate(*means)
+    return Estimate(found.value, found.low, found.high), PAIRED_FPR95
