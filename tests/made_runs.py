@@ -33,19 +33,24 @@ def make_run(
     results: bool = True,
     dim: int | None = None,
     ood_scale: float = 1.0,
+    seed: int | None = None,
 ) -> Run:
     """A run that collapses from epoch to epoch.
 
     `heads` are the layers with a head of their own (all if None); `stages` maps an epoch to further
     layers that were extracted there. `features` = False leaves features, statistics and results
     out, `results` = False the results. OOD features of a large `ood_scale` get larger logits than
-    ID features: logit scores rank them the wrong way round.
+    ID features: logit scores rank them the wrong way round. Runs with a `seed` have other features
+    and fingerprints of their data, so that they form a seed group.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed or 0)
+    recipe = {"name": "made", "model": {"backbone": "resnet18", "width": 8}}
+    seeded = {} if seed is None else {"data": {"made/train": "a", "made/test": "b"}}
     run = write.create_run(
         checkpoints / name,
         {
-            "recipe": {"name": "made", "model": {"backbone": "resnet18", "width": 8}},
+            "recipe": recipe if seed is None else {**recipe, "seed": seed},
+            **seeded,
             "id_set": "made",
             "classes": list(classes),
             "superclasses": list(superclasses) if superclasses else None,

@@ -24,7 +24,9 @@ SCIENCE = BASE | {
     *("claims", "collapse", "correlation", "detectors", "duplicates", "embedding", "label_order"),
     *("metrics", "neighbours", "through_training", "thresholds", "transfer", "without_head"),
 }
-SCREEN = SCIENCE | {"spreadsheet", "store", "figures", "glossary", "results", "sources"}
+SCREEN = SCIENCE | {
+    *("figures", "glossary", "results", "seed_groups", "sources", "spreadsheet", "store"),
+}
 BATCH = SCIENCE | {"caching", "store", "data", "inference", "models", "processes", "spreadsheet"}
 ALLOWED = {
     "errors": set(),
@@ -61,6 +63,7 @@ ALLOWED = {
     "caching": BASE | {"transfer"},
     "store": BASE
     | {"collapse", "detectors", "embedding", "metrics", "processes", "thresholds", "transfer"},
+    "seed_groups": BASE | {"metrics", "store"},
     "packing": BASE | {"caching", "detectors", "metrics", "store"},
     "importing": BASE | {"caching", "data", "label_order", "store"},
     "data": {"errors", "literal"},
@@ -69,9 +72,9 @@ ALLOWED = {
     | {"caching", "detectors", "thresholds", "store", "data", "models", "processes"},
     "training": BATCH,
     "extraction": BATCH,
-    "evaluation": BATCH,
+    "evaluation": BATCH | {"seed_groups"},
     "figures": SCIENCE,
-    "results": SCIENCE | {"store", "figures"},
+    "results": SCIENCE | {"store", "figures", "seed_groups"},
     "report": SCREEN,
     "ui": SCREEN | {"report"},
     "__init__": SCIENCE | {"store"},
@@ -83,7 +86,8 @@ MAY_INFER = re.compile(r"ui/upload.*\.py")
 MAY_OPEN_PICTURES = "ui/pictures.py"
 WITHOUT_TORCH = {
     *(*BASE, *SCIENCE, "data", "store", "figures", "results", "report", "ui", "cli", "__init__"),
-    *("caching", "glossary", "importing", "packing", "processes", "sources", "spreadsheet"),
+    *("caching", "glossary", "importing", "packing", "processes", "seed_groups", "sources"),
+    "spreadsheet",
 }
 OPTIONAL = {"dask", "distributed", "faiss", "fsspec"}
 FILE_NAME = re.compile(r"^(run\.json|history\.csv)$|\.(safetensors|parquet)$")

@@ -46,6 +46,7 @@ from ncviz.metrics.risk import (
     aurc,
     ood_risks,
 )
+from ncviz.metrics.welch import welch
 
 __all__ = [
     "CALIBRATION_DEFINITIONS",
@@ -99,4 +100,5 @@ __all__ = [
     "thin",
     "threshold_at_tpr",
     "unpaired",
+    "welch",
 ]
