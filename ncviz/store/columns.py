@@ -24,8 +24,6 @@ MEANS = {
     "sets": "integer",
     "auroc": "number",
     "fpr95": "number",
-    "id_samples": "integer",
-    "ood_samples": "integer",
 }
 MISCLASSIFICATION = {
     "layer": "text",
