@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.errors import InvalidOptionError
-from ncviz.evaluation import as_json, as_text, evaluate, side_by_side
+from ncviz.evaluation import as_json, as_text, evaluate, over_seeds, side_by_side
 from ncviz.store import list_runs, open_run, run_folder
 
 
@@ -70,6 +70,8 @@ def main() -> None:
         texts = (as_text(run, last, intervals=options.intervals) for run in runs)
         print("\n\n".join(texts))
         print(f"\n{side_by_side(runs, last)}")
+        if text := over_seeds(runs, last):
+            print(f"\n{text}")
 
 
 if __name__ == "__main__":

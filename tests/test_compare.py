@@ -242,7 +242,7 @@ def test_the_looked_at_sample_is_ringed_and_a_new_state_forgets_the_lasso():
     ],
 )
 def test_the_better_side_follows_the_direction_of_the_metric(name, a, b, expected):
-    assert better_side((DEFINITIONS | METRICS)[name], a, b) == expected
+    assert better_side((DEFINITIONS | METRICS)[name].direction, a, b) == expected
 
 
 def test_rows_say_what_is_sure_and_shade_what_is():

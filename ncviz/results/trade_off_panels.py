@@ -27,6 +27,7 @@ class Course:
     ----------
     table : what `averaged` returns, one row for each point
     words : name of each point
+    bars : what the ends of the measures are
     """
 
     run: Run
@@ -34,6 +35,7 @@ class Course:
     table: pd.DataFrame
     words: tuple[str, ...]
     style: Style
+    bars: str = "95% interval"
 
     def position(self, shown: Shown) -> int | None:
         """Return the row of the epoch and layer that the page shows, if it is here."""
@@ -109,6 +111,7 @@ def _track(course: Course, nc1: str, measure: str, shown: Shown, named: bool) ->
         labelled=named and course.run.name == shown.run,
         ends=tuple(course.values(f"{measure}_{end}") for end in ENDS),
         crossed=worse.to_numpy(bool) if measure in DETECTION else None,
+        bars=course.bars,
     )
 
 

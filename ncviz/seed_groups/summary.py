@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,6 +161,7 @@ def summarise(
     *,
     read: Callable[[Run], Results] = results_of,
     values: Callable[..., pd.DataFrame] = values_of,
+    only_sets: Collection[str] | None = None,
 ) -> SeedSummary | None:
     """Summarise a seed group at the epoch evaluated in all runs that is nearest to `epoch`.
 
@@ -169,6 +170,7 @@ def summarise(
     group : the runs
     epoch : None for the last
     read, values : replace `results_of` and `values_of`, for example by cached versions
+    only_sets : OOD sets to choose from; None for all that the runs share
 
     Returns
     -------
@@ -182,6 +184,8 @@ def summarise(
     if number is None:
         return None
     ood, transfer = shared_ood_sets(results, number), shared_transfer_sets(results, number)
+    if only_sets is not None:
+        ood = {name: kind for name, kind in ood.items() if name in only_sets}
     parts = [
         values(each, number, ood, transfer).assign(run=each.run.name, seed=each.run.recipe["seed"])
         for each in results

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ncviz.metrics import DEFINITIONS
+from ncviz.metrics import SUMMARY_METRICS
 from ncviz.store import Run
 
 COLUMNS = ("kind", "metric", "layer", "detector", "set", "group", "value")
@@ -156,7 +156,7 @@ def _detection(table: pd.DataFrame, ood_sets: Mapping[str, str]) -> pd.DataFrame
     own = table[table["set"].isin(list(ood_sets))]
     own = own.assign(group=own["set"].map(ood_sets))
     parts = []
-    for metric in (name for name in DEFINITIONS if name in own):
+    for metric in (name for name in SUMMARY_METRICS if name in own):
         rows = own[["layer", "detector", "set", "group"]].assign(value=own[metric].astype(float))
         parts.append(_rows(rows, "detection", metric))
         for group in ("near", "far", "all"):

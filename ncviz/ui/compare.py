@@ -10,6 +10,7 @@ from ncviz.ui import (
     compare_moves,
     compare_numbers,
     compare_scores,
+    compare_seeds,
     components,
     controls,
     loaders,
@@ -55,6 +56,8 @@ def body(view: View) -> None:
         each_side(pair, lambda at: results_of(pair, pair.views[at]))  # says what is missing
     with shell.readable_errors():
         compare_numbers.network(pair)
+    with shell.readable_errors():
+        compare_seeds.show(pair)
     if scored:
         with shell.readable_errors():
             compare_moves.show(pair)

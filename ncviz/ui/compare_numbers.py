@@ -119,7 +119,7 @@ def detection_rows(
 
     def row(name: str, kind: str, sets: list[str], **ends) -> Difference:
         a, b = (float(table.loc[sets, metric].mean()) for table in (first, second))
-        return Difference(name, kind, a, b, better=better_side(info, a, b), **ends)
+        return Difference(name, kind, a, b, better=better_side(info.direction, a, b), **ends)
 
     rows = []
     for name, kind in first["group"].items():
@@ -271,7 +271,9 @@ def _calibration(pair: Pair) -> Iterator[Difference]:
     for name in ("ece", "nll"):
         info = CALIBRATION_DEFINITIONS[name]
         a, b = (float(each[name].iloc[0]) for each in rows)
-        yield Difference(info.label, "ID test samples", a, b, better=better_side(info, a, b))
+        yield Difference(
+            info.label, "ID test samples", a, b, better=better_side(info.direction, a, b)
+        )
 
 
 def _collapse_values(pair: Pair, at: int) -> pd.Series | None:
@@ -290,7 +292,7 @@ def _collapse(values: Mapping[int, pd.Series]) -> Iterator[Difference]:
     for name, info in METRICS.items():
         if name in first:
             a, b = float(first[name]), float(second[name])
-            yield Difference(info.label, info.group, a, b, better=better_side(info, a, b))
+            yield Difference(info.label, info.group, a, b, better=better_side(info.direction, a, b))
 
 
 def _about_network(pair: Pair) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ncviz.definitions import MetricInfo
 from ncviz.figures.side_by_side import SIDE_STYLES
 from ncviz.ui import components
 
@@ -65,11 +64,11 @@ class Difference:
         return {"A": f"▲ A {better}", "B": f"▼ B {better}"}.get(self.better, "")
 
 
-def better_side(info: MetricInfo, a: float, b: float) -> str:
-    """ "A" or "B"; empty where the numbers are equal, missing, or the metric ranks nothing."""
-    if info.direction == "lower":
+def better_side(direction: str, a: float, b: float) -> str:
+    """Return "A" or "B"; empty if the numbers are equal or missing, or the metric ranks nothing."""
+    if direction == "lower":
         a, b = -a, -b
-    elif info.direction != "higher":
+    elif direction != "higher":
         return ""
     return "A" if a > b else "B" if b > a else ""
 

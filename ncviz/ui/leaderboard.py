@@ -19,6 +19,7 @@ from ncviz.ui import (
     board_difference,
     board_loaders,
     board_ranks,
+    board_seeds,
     board_sensitivity,
     board_trends,
     components,
@@ -85,6 +86,8 @@ def body(view: View) -> None:
         _explain_layer(view)
         detector.explain_left_out(view.run, view.epoch, view.layer)
         _heatmap(view, board)
+    with shell.readable_errors():
+        board_seeds.note(view, board)
     with shell.readable_errors():
         _table(view, board, rows, intervals=choice.intervals)
     _tabs(view, choice, board)
@@ -253,6 +256,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
             "Near against far",
             "Is the difference real?",
             "Ranks over sets and runs",
+            "Over seeds",
             "Temperature and calibration",
             "Sensitivity to parameters",
         ],
@@ -265,6 +269,7 @@ def _tabs(view: View, choice: Choice, board: Board) -> None:
         lambda: board_trends.near_far(view, board),
         lambda: board_difference.show(view, board, choice.sets),
         lambda: board_ranks.show(view, board, choice.groups),
+        lambda: board_seeds.show(view, board),
         lambda: board_calibration.show(view, choice.sets),
         lambda: board_sensitivity.show(view, board, choice.sets),
     )

@@ -20,6 +20,7 @@ from ncviz.ui import (
     detector,
     headlines,
     loaders,
+    overview_seeds,
     overview_sets,
     report,
     shell,
@@ -63,6 +64,8 @@ def body(view: View) -> None:
         report.offer(view, shown_detector)
     with shell.readable_errors():
         _training(view)
+    with shell.readable_errors():
+        overview_seeds.show(view, shown_detector)
     st.subheader("Runs", anchor=False)
     names = list(listing.runs)
     sets = overview_sets.shared_sets(runs, view, shown_detector)

@@ -20,8 +20,18 @@ from ncviz.results.trade_off_panels import (
     style_of,
     through_epochs,
 )
+from ncviz.results.trade_off_seeds import seed_courses
 from ncviz.store import Run
-from ncviz.ui import components, controls, detector, loaders, shell, told, trade_off_table
+from ncviz.ui import (
+    components,
+    controls,
+    detector,
+    loaders,
+    seed_loaders,
+    shell,
+    told,
+    trade_off_table,
+)
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures, Point
 from ncviz.ui.view import View
@@ -29,12 +39,20 @@ from ncviz.ui.view import View
 CHART = "_trade_off"
 NC1 = tuple(name for name, info in METRICS.items() if info.group == "NC1")
 MEAN = "mean"
-POINTS = ("epochs", "layers", "networks")
+POINTS = ("epochs", "layers", "networks", "seeds")
 NOTES = {
     "epochs": "one point for each saved epoch · lines join the epochs of a run's layer",
     "layers": "one point for each layer of a run's last epoch, named at the chosen run · lines go "
     "from input to head",
     "networks": "one point for each run: the layer under the head at its last epoch",
+    "seeds": "one point for each seed group: mean and standard deviation over seeds, the layer "
+    "under the head at the last shared epoch · runs of one seed have no error bars",
+}
+BARS_ARE = {
+    "samples": "Error bars are 95% intervals over test samples. They do not include the "
+    "differences between trainings.",
+    "seeds": "Error bars are one standard deviation over seeds to either side of the mean: the "
+    "spread of single trainings, not an interval of the mean.",
 }
 
 
@@ -67,6 +85,7 @@ def body(view: View) -> None:
         "epochs": _through_epochs(shown, tables),
         "layers": _through_layers(shown, last),
         "networks": _networks(shown, last),
+        "seeds": seed_courses(shown, tables, seed_loaders.groups(shown.values()), view.run.name),
     }
     drawn = [course for course in courses[points] if nc1 in course.table]
     if not drawn:
@@ -89,6 +108,7 @@ def body(view: View) -> None:
     _say_basis(basis, several=len(tables) > 1)
     with shell.readable_errors():
         _chart(view, drawn, nc1, points, basis)
+        st.caption(f"{plain(view.run.name)}: {plain(seed_loaders.in_words(view.run, score))}")
     with shell.readable_errors():
         _correlations(courses, nc1, basis)
     with shell.readable_errors():
@@ -122,7 +142,8 @@ def _choose(view: View, runs: Mapping[str, Run]) -> tuple[dict[str, Run], str, s
             key="points",
             help="epochs: encoder and projector at every saved epoch. layers: all layers of a "
             "run at its last epoch, including those inside the backbone where they were "
-            "extracted. networks: one point for each run.",
+            "extracted. networks: one point for each run. seeds: one point for each group of runs "
+            "that differ only in the seed.",
         )
         sets = list(dict.fromkeys(name for run in shown.values() for name in run.ood_sets))
         ood_set = controls.choose(
@@ -194,7 +215,9 @@ def _say_basis(basis: Basis, *, several: bool) -> None:
 
 
 def _chart(view: View, courses: list[Course], nc1: str, points: str, basis: Basis) -> None:
-    panels = panels_against(courses, nc1, basis=basis, shown=view.shown, named=points == "layers")
+    panels = panels_against(
+        courses, nc1, basis=basis, shown=view.shown, named=points in ("layers", "seeds")
+    )
     figure = trade_off(
         panels,
         title="Collapse against detection, transfer and entropy",
@@ -218,9 +241,9 @@ def _chart(view: View, courses: list[Course], nc1: str, points: str, basis: Basi
     st.caption(
         "Full collapse is at the left. If more collapse means better detection, FPR95 rises from "
         "left to right and AUROC falls; if it means worse transfer, the transfer error falls. "
-        "Error bars are 95% intervals over test samples. They do not include the differences "
-        "between trainings. A cross marks a point that is worse than chance: its AUROC and the "
-        "upper end of its interval are below 0.5. Click a point to choose its run, layer and epoch."
+        f"{BARS_ARE['seeds' if points == 'seeds' else 'samples']} A cross marks a point that is "
+        "worse than chance: its AUROC and the upper end of its interval are below 0.5. Click a "
+        "point to choose its run, layer and epoch."
     )
 
 
