@@ -40,7 +40,7 @@ def main() -> None:
     before, after = (_megabytes(each.path) for each in (run, packing.run))
     print(
         f"{packing.run.path}: {after:,.1f} MB instead of {before:,.1f} MB, "
-        f"weights of epochs {', '.join(map(str, weights))}"
+        + (f"weights of epochs {', '.join(map(str, weights))}" if weights else "no weights")
     )
     print(
         "ROC curves drawn from the stored quantiles differ by at most "
