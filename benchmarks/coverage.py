@@ -230,14 +230,14 @@ def _count(
     return [Cell(*key, metric, given[metric], int(covered[metric]), repeats) for metric in METRICS]
 
 
-def cells(repeats: int, jobs: int) -> list[Cell]:
+def cells(repeats: int, jobs: int, seed: int = 0) -> list[Cell]:
     """All cells of the table, one distribution and size after the other.
 
     Rows with the largest sizes get a quarter of the draws.
     """
     kinds = ((one_set, FAMILIES), (mean_of_sets, ("normal",)), (difference, ("normal",)))
     work = [
-        (compute, name, *sizes, auroc, repeats if sizes[0] < MANY else repeats // 4)
+        (compute, name, *sizes, auroc, repeats if sizes[0] < MANY else repeats // 4, seed)
         for compute, names in kinds
         for sizes in SIZES
         for auroc in AUROCS
@@ -294,11 +294,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=800, help="draws for each row")
+    parser.add_argument("--seed", type=int, default=20, help="of the draws")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "coverage.md")
     parser.add_argument("--json", type=Path, help="also write the cells to this file")
     given = parser.parse_args()
-    found = cells(given.repeats, given.jobs)
+    found = cells(given.repeats, given.jobs, given.seed)
     text = page(found)
     print(text, end="")
     given.page.write_text(text)

@@ -122,7 +122,7 @@ def _auroc(ids: np.ndarray, oods: np.ndarray, level: float, names: tuple[str, st
     errors = [1 - each if value > 0.5 else each for each in placements]
     effective = min(_effective_number(each) for each in errors)
     weight = 2 / (2 + effective)
-    variance = ((1 - weight) * sum(parts) + weight * bound) * (1 + 1 / (1 + effective))
+    variance = ((1 - weight) * sum(parts) + weight * bound) * (1 + 2 / (1 + effective))
     # Constant scores: as much as the rule of three leaves open.
     variance = max(variance, 3.2 * inside * (1 - inside) / fewest**2)
     reach = _student(parts, sizes, level) * np.sqrt(variance) / (inside * (1 - inside))
