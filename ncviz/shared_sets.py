@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 
 def shared(measured: Mapping[str, Collection[str]]) -> tuple[str, ...]:
@@ -37,5 +37,15 @@ def why_none(measured: Mapping[str, Collection[str]], kind: str) -> str:
     compared = {name: sets for name, sets in measured.items() if sets}
     if not compared or shared(compared):
         return ""
-    parts = "; ".join(f"{name}: {', '.join(sets)}" for name, sets in compared.items())
+    names_of: dict[tuple[str, ...], list[str]] = {}
+    for name, sets in compared.items():
+        names_of.setdefault(tuple(sets), []).append(name)
+    parts = "; ".join(f"{_some(names)}: {', '.join(sets)}" for sets, names in names_of.items())
     return f"No mean: there is no {kind} that all of these were measured on ({parts})."
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """Return the names, or the first of them and how many more there are."""
+    if len(names) <= most:
+        return " / ".join(names)
+    return f"{' / '.join(names[: most - 1])} and {len(names) - most + 1} more"

@@ -247,7 +247,7 @@ def _line(layer: _Layer, means: Mapping[str, Sequence[str]]) -> dict:
     for kind, columns in _AVERAGED.items():
         own = layer.of(kind).reindex(list(means[kind]))
         for column, title in columns.items():
-            line[title] = own[column].mean(skipna=False) if len(own) else None
+            line[title] = own[column].mean(skipna=False) if len(own) else np.nan
     return line
 
 
@@ -267,7 +267,7 @@ def _layers(run: Run, number: int | None) -> Iterator[_Layer]:
     # NC5 has a value for each OOD set; what is compared has one.
     metrics = collapse[collapse["set"] == ""].pivot(index="layer", columns="metric", values="value")
     for layer in epoch.layers:
-        numbers = {"test error": 1 - accuracy.mean() if len(accuracy) else None}
+        numbers = {"test error": 1 - accuracy.mean() if len(accuracy) else np.nan}
         numbers |= {name: metrics.loc[layer, name] for name in _COMPARED if name in metrics}
         yield _Layer(
             run.name,
