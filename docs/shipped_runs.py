@@ -8,7 +8,6 @@ documents.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +34,14 @@ import ncviz  # noqa: E402
 from ncviz import metrics  # noqa: E402
 from ncviz.claims import Verdict, verdict  # noqa: E402
 from ncviz.results import detectors, tables  # noqa: E402
+from ncviz.results.board import emphasised  # noqa: E402
 from ncviz.results.comparisons import Difference, Place, compare, rows_of  # noqa: E402
+from ncviz.seed_groups import (  # noqa: E402
+    SeedSummary,
+    group_of,
+    group_runs,
+    summarise,
+)
 from ncviz.store import Run  # noqa: E402
 
 LEVEL = 0.05
@@ -65,20 +71,50 @@ def page(runs: Mapping[str, Run]) -> Iterator[str]:
 
 
 def _seeds(runs: Mapping[str, Run]) -> Iterator[str]:
-    """How many trainings there are of each recipe."""
-    found: dict[str, list[str]] = {}
-    for name, run in runs.items():
-        recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "save")}
-        found.setdefault(json.dumps(recipe, sort_keys=True), []).append(f"`{name}`")
-    alone = [names[0] for names in found.values() if len(names) == 1]
+    """How many trainings there are of each recipe, and how much their results differ."""
+    groups = group_runs(runs.values())
+    alone = [f"`{name}`" for name, run in runs.items() if group_of(run, groups) is None]
     if alone:
         yield (
             f"One training each: {', '.join(alone)}. How much another seed would change their "
             "numbers is unknown.\n"
         )
-    for names in found.values():
-        if len(names) > 1:
-            yield f"Trainings of one recipe with other seeds: {', '.join(names)}.\n"
+    for summary in filter(None, map(summarise, groups)):
+        yield from _over_seeds(summary)
+
+
+def _over_seeds(summary: SeedSummary) -> Iterator[str]:
+    layer, sets = summary.members[0].layers[-1], ", ".join(summary.ood_sets)
+    names = [f"`{run.name}`" for run in summary.members]
+    yield (
+        f"{', '.join(names)} are {len(names)} trainings of one recipe with other seeds. Mean ± "
+        f"standard deviation over them (ddof = 1) at epoch {summary.epoch}, detection averaged "
+        f"over {sets}:\n"
+    )
+    rows = [
+        ("Test accuracy", summary.spread("accuracy", "accuracy")),
+        ("NC1", summary.spread("collapse", "nc1_pinv", layer=layer)),
+    ]
+    scored = summary.table[summary.table["kind"] == "detection"]
+    present = detectors.in_order(scored.loc[scored["layer"] == layer, "detector"])
+    fpr95 = {
+        name: summary.spread("detection", "fpr95", layer=layer, detector=name, group="all")
+        for name in present
+    }
+    rows += [(f"Mean FPR95, {detectors.label(name)}", fpr95[name]) for name in emphasised(present)]
+    yield "| | mean ± standard deviation | seeds |"
+    yield "|---|---|---|"
+    yield from (f"| {name} | {spread.words()} | {spread.n} |" for name, spread in rows if spread)
+    ranks = summary.detector_ranks("fpr95", layer, present, group="all")
+    if ranks.empty:
+        return
+    widest = (ranks.max(axis=1) - ranks.min(axis=1)).idxmax()
+    spreads = [fpr95[name].std for name in ranks.index]
+    yield (
+        f"\nThe standard deviation of mean FPR95 is {min(spreads):.3f} to {max(spreads):.3f} over "
+        f"{len(ranks)} detectors. The rank by mean FPR95 that changes most is that of "
+        f"{detectors.label(widest)}: {ranks.loc[widest].min():g} to {ranks.loc[widest].max():g}.\n"
+    )
 
 
 def _run(run: Run) -> Iterator[str]:

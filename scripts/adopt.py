@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 from ncviz.cli import run_script
 from ncviz.data import ClassOptions, Transform
 from ncviz.extraction import adopt, adoption_in_words, weights_by_epoch
-from ncviz.store import run_folder
+from ncviz.store import run_folder, seed_fields
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Options:
     (default: the first that fits, see docs/bring-your-own.md)"""
     strip_prefix: str | None = None
     """removed from every name of the weights, such as model. (default: whatever fits)"""
+    seed_group: str | None = None
+    """name for everything in the training except the seed; runs with the same name and other seeds
+    form a seed group"""
+    seed: int | None = None
+    """seed of the training, for --seed-group"""
     data_root: Path | None = None
     """folder of the data sets (default: NCVIZ_DATA, or ./data)"""
     order: tyro.conf.OmitArgPrefixes[ClassOptions] = field(default_factory=ClassOptions)
@@ -67,6 +72,7 @@ def main() -> None:
         transform=Transform(options.size, options.mean, options.std, options.resample),
         entry=options.entry,
         strip_prefix=options.strip_prefix,
+        seed=seed_fields(options.seed_group, options.seed),
         data_root=options.data_root,
         class_order=options.order.order(),
         download=options.download,

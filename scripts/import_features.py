@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from ncviz.cli import run_script
 from ncviz.importing import ClassOrder, ReadOptions, import_features
-from ncviz.store import run_folder
+from ncviz.store import run_folder, seed_fields
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Options:
     class_order: ClassOrder | None = None
     """how class names were sorted, where labels are text and no file lists them: natural (2 before
     10) or text (10 before 2)"""
+    seed_group: str | None = None
+    """name for everything in the training except the seed; runs with the same name and other seeds
+    form a seed group"""
+    seed: int | None = None
+    """seed of the training, for --seed-group"""
     checkpoints: Path | None = None
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
     verbose: bool = False
@@ -56,6 +61,7 @@ def main() -> None:
         run_folder(options.run, options.checkpoints),
         id_set=options.id_set,
         epoch=options.epoch,
+        seed=seed_fields(options.seed_group, options.seed),
         options=ReadOptions(options.columns, options.classes, options.class_order),
         progress=True,
         note=warnings.warn,

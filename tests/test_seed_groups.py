@@ -13,10 +13,11 @@ from made_runs import make_run
 from scipy.stats import t as student
 
 from ncviz import metrics
-from ncviz.errors import InvalidArrayError
+from ncviz.errors import InvalidArrayError, InvalidOptionError
 from ncviz.evaluation import evaluate
+from ncviz.importing import import_features
 from ncviz.seed_groups import Results, SeedGroup, group_of, group_runs, nearest_epoch, summarise
-from ncviz.store import Run, marks, open_run, write
+from ncviz.store import Run, marks, open_run, seed_fields, write
 
 DETECTORS = ("msp", "energy", "mahalanobis", "knn")
 
@@ -267,3 +268,28 @@ def test_welch_without_any_variation_has_no_p_value():
 def test_welch_rejects_what_it_cannot_compare(values):
     with pytest.raises(InvalidArrayError, match="two or more finite"):
         metrics.welch(np.array([1.0, 2.0]), np.array(values))
+
+
+def test_imports_of_one_group_and_other_seeds_form_a_seed_group(tmp_path):
+    rng = np.random.default_rng(0)
+    source = tmp_path / "source"
+    source.mkdir()
+    labels = np.arange(30) % 3
+    for name in ("train", "test"):
+        np.savez(source / f"{name}.npz", features=rng.normal(size=(30, 4)), labels=labels)
+    np.savez(source / "head.npz", weight=rng.normal(size=(3, 4)), bias=np.zeros(3))
+
+    def imported(name: str, group: str | None, seed: int | None) -> Run:
+        fields = seed_fields(group, seed)
+        return import_features(source, tmp_path / name, id_set="made", seed=fields)
+
+    first, second = imported("net-a", "wide", 0), imported("net-b", "wide", 1)
+    other, alone = imported("net-c", "deep", 2), imported("net-d", None, None)
+    (group,) = group_runs([first, second, other, alone])
+    assert [run.name for run in group.runs] == ["net-a", "net-b"]
+
+
+@pytest.mark.parametrize(("group", "seed"), [("wide", None), (None, 3), ("", 3)])
+def test_a_seed_and_a_group_require_each_other(group, seed):
+    with pytest.raises(InvalidOptionError, match="both --seed-group NAME and --seed N"):
+        seed_fields(group, seed)

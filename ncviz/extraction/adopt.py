@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ def adopt(
     strip_prefix: str | None = None,
     data_root: Path | None = None,
     class_order: data.ClassOrder | None = None,
+    seed: Mapping[str, Any] | None = None,
     download: bool = False,
     device: str = "auto",
     progress: bool = True,
@@ -74,6 +75,7 @@ def adopt(
     entry, strip_prefix : as for `load_weights`, in every file
     class_order : order of the ID set's class folders, as for `data.load`. If None, they are sorted
         as text, with a warning where natural order is another.
+    seed : what `ncviz.store.seed_fields` returns, for a run of a seed group
 
     Returns
     -------
@@ -103,7 +105,11 @@ def adopt(
         run = write.create_run(
             part,
             {
-                "recipe": {"name": "adopted", "model": {"architecture": architecture}},
+                "recipe": {
+                    "name": "adopted",
+                    "model": {"architecture": architecture},
+                    **(seed or {}),
+                },
                 "layers": [_LAYER],
                 **data.record(train_set, test_set, transform, root=data_root),
             },

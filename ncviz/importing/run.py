@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ def import_features(
     id_set: str | None = None,
     epoch: int = 1,
     options: ReadOptions = DEFAULTS,
+    seed: Mapping[str, Any] | None = None,
     progress: bool = False,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Run:
@@ -48,6 +49,7 @@ def import_features(
         compared only where their data sets have the same name.
     epoch : number of the epoch where `source` has no numbered folders
     options : names of arrays and the order of classes
+    seed : what `seed_fields` returns, for a run of a seed group
     progress : show a progress bar
     note : called with each sentence about what was ignored, is missing or looks wrong
 
@@ -76,7 +78,7 @@ def import_features(
             export = read_export(where, source, options, step)
             notes |= dict.fromkeys(export.notes)
             if first is None:
-                run, first = _start(part, source, export, id_set), export
+                run, first = _start(part, export, id_set, seed or {}), export
             else:
                 _require_same(export, first, where)
             _write_epoch(run, number, export, step)
@@ -106,7 +108,7 @@ def _full_name(name: str, id_set: str) -> str:
     return f"{id_set}/{name}" if name in ("train", "test") else f"{name}/test"
 
 
-def _start(folder: Path, source: Path, export: Export, id_set: str) -> Run:
+def _start(folder: Path, export: Export, id_set: str, seed: Mapping[str, Any]) -> Run:
     """Create the run without epochs."""
     for name in export.groups:
         if not is_plain(name) or name == id_set:
@@ -114,7 +116,7 @@ def _start(folder: Path, source: Path, export: Export, id_set: str) -> Run:
                 f"{export.sets[name].origin}: '{name}' cannot be the name of an OOD set here. "
                 "Rename the file, or the ID set with --id-set."
             )
-    run = write.create_run(folder, _description(export, id_set))
+    run = write.create_run(folder, _description(export, id_set, seed))
     parts = [
         pd.DataFrame(
             {
@@ -130,10 +132,10 @@ def _start(folder: Path, source: Path, export: Export, id_set: str) -> Run:
     return write.save_samples(run, pd.concat(parts, ignore_index=True), identities=identities)
 
 
-def _description(export: Export, id_set: str) -> dict[str, Any]:
+def _description(export: Export, id_set: str, seed: Mapping[str, Any]) -> dict[str, Any]:
     ordered = sorted(export.groups.items(), key=lambda item: item[1] != "near")
     return {
-        "recipe": {"name": "imported"},
+        "recipe": {"name": "imported", **seed},
         "id_set": id_set,
         "classes": export.classes,
         "layers": [LAYER if export.has_features else LOGITS],

@@ -42,7 +42,8 @@ class SeedGroup:
         names = [run.name for run in self.runs]
         columns = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
         start = "".join(letters[0] for letters in columns)
-        return _TAIL.sub("", start) or str(self.runs[0].recipe["name"])
+        recipe = self.runs[0].recipe
+        return _TAIL.sub("", start) or str(recipe.get("group", recipe["name"]))
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """The run folder on disk: the only code that knows a file name."""
 
 from ncviz.store.epoch import LOGITS, Epoch
+from ncviz.store.external_seed import seed_fields
 from ncviz.store.fits import detectors_left_out, fitted_on
 from ncviz.store.halves import read_calibration_half
 from ncviz.store.layout import checkpoints_root, holds_run, run_folder
@@ -26,5 +27,6 @@ __all__ = [
     "read_calibration_half",
     "require_local",
     "run_folder",
+    "seed_fields",
     "stamp",
 ]
