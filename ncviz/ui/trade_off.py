@@ -45,8 +45,7 @@ NOTES = {
     "layers": "one point for each layer of a run's last epoch, named at the chosen run · lines go "
     "from input to head",
     "networks": "one point for each run: the layer under the head at its last epoch",
-    "seeds": "one point for each seed group: mean and standard deviation over seeds, the layer "
-    "under the head at the last shared epoch · runs of one seed have no error bars",
+    "seeds": "one point for each seed group, with its standard deviation · one seed: no error bars",
 }
 BARS_ARE = {
     "samples": "Error bars are 95% intervals over test samples. They do not include the "
@@ -215,9 +214,7 @@ def _say_basis(basis: Basis, *, several: bool) -> None:
 
 
 def _chart(view: View, courses: list[Course], nc1: str, points: str, basis: Basis) -> None:
-    panels = panels_against(
-        courses, nc1, basis=basis, shown=view.shown, named=points in ("layers", "seeds")
-    )
+    panels = panels_against(courses, nc1, basis=basis, shown=view.shown, named=points == "layers")
     figure = trade_off(
         panels,
         title="Collapse against detection, transfer and entropy",
