@@ -12,7 +12,7 @@ from made_runs import add_maps, make_run
 from streamlit.testing.v1 import AppTest
 
 from ncviz.evaluation.summary import as_text
-from ncviz.store import open_run, write
+from ncviz.store import Run, open_run, write
 from ncviz.thresholds import calibration_half, choose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -317,14 +317,35 @@ def test_figures_stay_within_their_budget(open_app, tmp_path, page):
     assert sum(sizes) < 2 * SPEC_BUDGET
 
 
+def nc1_over_epochs(run: Run) -> str:
+    table = run.collapse()
+    of_layer = (table["metric"] == "nc1_pinv") & (table["layer"] == run.layers[-1])
+    values = table[of_layer].set_index("epoch")["value"]
+    return f"{values[run.epochs[0]]:.3g} to {values[run.epochs[-1]]:.3g}"
+
+
 def test_overview_tells_what_each_run_is_and_did(open_app, good):
     app = healthy(open_app(good))
     said = words(app).replace("\\", "")
     assert "cats" in said
     assert "4 classes" in said
-    assert "From epoch 1 to 9, NC1 fell from" in said
+    nc1 = nc1_over_epochs(open_run(good / "cats"))
+    assert f"From epoch 1 to 9, NC1 from {nc1}; AUROC on far OOD " in said
     labels = [metric.label for metric in app.metric]
     assert labels[:3] == ["Test accuracy", "AUROC near", "AUROC far"]
+
+
+def test_overview_averages_over_the_ood_sets_that_runs_share(open_app, good, tmp_path):
+    said = words(healthy(open_app(good))).replace("\\", "")
+    assert "all runs on the same data share (made: noise)" in said
+    problem = "no near OOD set that all of these were measured on (cats: letters; dogs: patches)"
+    assert problem in said
+    assert "AUROC on near OOD" not in said
+    make_run(tmp_path, "alone")
+    said = words(healthy(open_app(tmp_path))).replace("\\", "")
+    assert "all runs on the same data share (made: letters, noise)" in said
+    assert "AUROC on near OOD" in said
+    assert "No mean" not in said
 
 
 def test_overview_shows_findings_of_the_run(open_app, tmp_path):
@@ -385,7 +406,7 @@ def test_the_threshold_moves_line_points_and_counts_together(open_app, good):
     assert after[0] > before[0]
     assert after[1]["data"][-1] != before[1]["data"][-1]
     accepted = [int(table["Accepted as ID"].iloc[0]) for table in (before[2], after[2])]
-    assert accepted == [24, 14]  # of the half that the threshold was not chosen on
+    assert accepted == [46, 29]  # 95% and 60% of all 48 samples, rounded up
     assert (before[2]["Set"] == ["made (test)", "letters", "noise"]).all()
 
 
@@ -394,7 +415,7 @@ def test_every_kind_of_threshold_works(open_app, good, cut):
     app = healthy(open_app(good, SCORES, cut=cut, detector="MSP"))
     assert np.isfinite(threshold_of(app))
     samples = app.dataframe[0].value["Samples"].astype(int)
-    assert list(samples) == ([48, 40, 40] if cut == "score" else [24, 20, 20])
+    assert list(samples) == ([48, 40, 40] if cut in ("ID", "score") else [24, 20, 20])
 
 
 def test_a_threshold_is_judged_on_other_samples_than_it_was_chosen_on(open_app, good):
