@@ -165,7 +165,7 @@ def one_set(
     chosen = FAMILIES[name](auroc)
     rng = np.random.default_rng([seed, 0, ids, oods, round(1000 * auroc), *name.encode()])
 
-    def draw() -> dict[str, metrics.Estimate]:
+    def draw() -> dict[str, metrics.CorrelatedEstimate]:
         return metrics.detection_estimates(chosen.ids(rng, ids), chosen.oods(rng, oods))
 
     key = ("one set", chosen.name, ids, oods, auroc)
@@ -179,7 +179,7 @@ def mean_of_sets(
     chosen = FAMILIES[name](auroc)
     rng = np.random.default_rng([seed, 1, ids, oods, round(1000 * auroc), *name.encode()])
 
-    def draw() -> dict[str, metrics.Estimate]:
+    def draw() -> dict[str, metrics.CorrelatedEstimate]:
         known = chosen.ids(rng, ids)
         sets = [
             metrics.detection_estimates(known, chosen.oods(rng, oods), ood_name=str(at))
@@ -201,7 +201,7 @@ def difference(
     shift = ndtri(auroc) * np.sqrt(2)
     rng = np.random.default_rng([seed, 2, ids, oods, round(1000 * auroc)])
 
-    def draw() -> dict[str, metrics.Estimate]:
+    def draw() -> dict[str, metrics.CorrelatedEstimate]:
         sides = []
         shared = rng.normal(0, np.sqrt(0.8), ids + oods)
         for _ in range(2):
@@ -216,7 +216,7 @@ def difference(
 
 def _count(
     key: tuple,
-    draw: Callable[[], dict[str, metrics.Estimate]],
+    draw: Callable[[], dict[str, metrics.CorrelatedEstimate]],
     truth: dict[str, float],
     repeats: int,
 ) -> list[Cell]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from app_elements import figures_on, sizes_on
 from made_runs import add_samples, make_run
@@ -83,20 +82,6 @@ def titles(app: AppTest) -> list[str]:
 def words(app: AppTest) -> str:
     kinds = (app.markdown, app.caption, app.code, app.warning)
     return "\n".join(str(each.value) for kind in kinds for each in kind).replace("\\", "")
-
-
-def strip_to_older(run: Run) -> None:
-    """Results as they were before there were intervals, means and calibration."""
-    for folder in run.path.glob("epochs/*/results"):
-        path = folder / "detection.parquet"
-        table = pq.read_table(path)
-        ends = [name for name in table.column_names if name.endswith(("_low", "_high"))]
-        # Nor were there seals.
-        kept = {b"sources": table.schema.metadata[b"sources"]}
-        older = table.drop_columns(ends).replace_schema_metadata(kept)
-        pq.write_table(older, path, write_page_checksum=True)
-        for name in ("means", "calibration", "reliability", "temperature"):
-            (folder / f"{name}.parquet").unlink()
 
 
 # The numbers
@@ -552,7 +537,11 @@ def test_the_difference_is_that_of_the_results_with_a_test(open_page, good, run)
 def test_the_same_score_is_compared_with_another_run_of_the_same_samples(open_page, good):
     app = open_page(good, tab=TABS[2], against="dogs", first="Energy", second="Energy")
     app = healthy(app)
-    assert app.selectbox(key="against").options == ["cats", "dogs"]
+    # Without the same samples a test is unpaired, so every run of the ID data set can be chosen.
+    assert app.selectbox(key="against").options == ["cats", "dogs", "eels"]
+    table = app.dataframe[1].value
+    assert set(table["Samples"]) == {"48 + 40 paired"}
+    assert "DeLong's test on the same samples" in words(app)
     figure = figure_of(app, "Difference")
     subtitle = figure["layout"]["title"]["subtitle"]["text"]
     assert subtitle.startswith("Energy of cats minus Energy of dogs (epoch 9, encoder)")
@@ -561,21 +550,6 @@ def test_the_same_score_is_compared_with_another_run_of_the_same_samples(open_pa
 def test_a_score_is_not_compared_with_itself(open_page, good):
     app = healthy(open_page(good, tab=TABS[2], first="MSP", second="MSP"))
     assert "Choose two different scores" in words(app)
-
-
-@pytest.mark.parametrize("tab", TABS)
-def test_results_of_before_there_were_intervals_are_shown(open_page, tmp_path, tab):
-    run = make_run(tmp_path, "older", epochs=(1, 4))
-    strip_to_older(run)
-    app = healthy(open_page(tmp_path, tab=tab))
-    assert "written without intervals" in words(app)
-    assert not any(each.key == "intervals" for each in app.get("button_group"))
-    if tab == TABS[0]:
-        traces = figure_of(app, "Detectors over epochs")["data"]
-        assert not any(trace.get("fill") for trace in traces)
-    if tab == TABS[3]:
-        assert "python scripts/evaluate.py older" in words(app)
-        assert len(titles(app)) == 1
 
 
 @pytest.mark.parametrize("tab", TABS)

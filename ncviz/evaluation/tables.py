@@ -19,7 +19,7 @@ from ncviz.metrics import (
     INTERVAL_METRICS,
     MISCLASSIFICATION_DEFINITIONS,
     SUMMARY_METRICS,
-    Estimate,
+    CorrelatedEstimate,
     augrc,
     aurc,
     detection_estimates,
@@ -169,7 +169,7 @@ def _row(
     known: np.ndarray,
     name: str,
     unknown: np.ndarray,
-    estimates: Mapping[str, Estimate],
+    estimates: Mapping[str, CorrelatedEstimate],
     correct: np.ndarray | None,
 ) -> dict:
     return {
@@ -182,7 +182,9 @@ def _row(
     }
 
 
-def _mean_rows(rows: list[dict], estimates: Mapping[str, Mapping[str, Estimate]]) -> Iterator[dict]:
+def _mean_rows(
+    rows: list[dict], estimates: Mapping[str, Mapping[str, CorrelatedEstimate]]
+) -> Iterator[dict]:
     for group in GROUPS:
         own = [row for row in rows if group in ("all", row["group"])]
         if not own:
@@ -198,7 +200,7 @@ def _mean_rows(rows: list[dict], estimates: Mapping[str, Mapping[str, Estimate]]
         }
 
 
-def _ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+def _ends(estimates: Mapping[str, CorrelatedEstimate]) -> dict[str, float]:
     return {
         f"{metric}_{end}": getattr(estimate, end)
         for metric, estimate in estimates.items()

@@ -31,7 +31,7 @@ from ncviz.metrics.curves import Curve, precision_recall_curve, roc_curve, thin
 from ncviz.metrics.definitions import DEFINITIONS, SUMMARY_METRICS
 from ncviz.metrics.detection import DetectionMetrics, detection_metrics
 from ncviz.metrics.distribution import ScoreDistribution
-from ncviz.metrics.estimates import Estimate, Interval, difference_estimate, mean_estimate
+from ncviz.metrics.estimates import CorrelatedEstimate, Interval, difference_estimate, mean_estimate
 from ncviz.metrics.intervals import INTERVAL_METRICS, detection_estimates, detection_intervals
 from ncviz.metrics.mean_comparison import delong_of_means
 from ncviz.metrics.moves import Moves, moves
@@ -61,9 +61,9 @@ __all__ = [
     "SUMMARY_METRICS",
     "AurocComponents",
     "BestComparison",
+    "CorrelatedEstimate",
     "Curve",
     "DetectionMetrics",
-    "Estimate",
     "Interval",
     "Moves",
     "OperatingPoint",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import bdtr, ndtr, ndtri
 
 from ncviz.errors import InvalidArrayError
-from ncviz.metrics.estimates import Estimate, difference_estimate
+from ncviz.metrics.estimates import CorrelatedEstimate, difference_estimate
 from ncviz.metrics.intervals import detection_estimates
 from ncviz.metrics.ranking import percentiles, require_scores
 
@@ -183,7 +183,7 @@ def _variance(placements: Sequence[np.ndarray]) -> float:
     return float(sum(np.var(each, ddof=1) / len(each) for each in placements))
 
 
-def _estimate(id_scores: np.ndarray, ood_scores: np.ndarray) -> Estimate:
+def _estimate(id_scores: np.ndarray, ood_scores: np.ndarray) -> CorrelatedEstimate:
     return detection_estimates(id_scores, ood_scores, metrics=("auroc",))["auroc"]
 
 
@@ -191,7 +191,7 @@ def _compare(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
     spread: float,
-    estimates: tuple[Estimate, Estimate],
+    estimates: tuple[CorrelatedEstimate, CorrelatedEstimate],
 ) -> PairedTest:
     one, other = float(first[0].mean()), float(second[0].mean())
     deviation = np.sqrt(spread) if spread > ROUNDING else 0.0

@@ -36,8 +36,11 @@ NO_INTERVAL = Interval(np.nan, np.nan)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CorrelatedEstimate:
     """A metric with its interval and the influence of every sample.
+
+    Estimates that share samples are correlated. `ncviz.estimates.Estimate` is a number whose
+    correlation with others is unknown or zero.
 
     Attributes
     ----------
@@ -63,13 +66,13 @@ class Estimate:
         """First-order variance over samples drawn again."""
         return _covariance(self, self)
 
-    def renamed(self, names: Mapping[str, str]) -> Estimate:
+    def renamed(self, names: Mapping[str, str]) -> CorrelatedEstimate:
         """Return the estimate with its sample sets renamed, for sets with other samples."""
         influences = {names.get(key, key): value for key, value in self.influences.items()}
         return replace(self, influences=influences)
 
 
-def correlation(first: Estimate, second: Estimate) -> float:
+def correlation(first: CorrelatedEstimate, second: CorrelatedEstimate) -> float:
     """Return the correlation of two estimates, from the samples that they share.
 
     It is 0 without shared samples. It is NaN where one estimate does not vary with its samples at
@@ -83,7 +86,7 @@ def correlation(first: Estimate, second: Estimate) -> float:
     return float(np.clip(_covariance(first, second) / spread, -1.0, 1.0))
 
 
-def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
+def mean_estimate(estimates: Sequence[CorrelatedEstimate]) -> CorrelatedEstimate:
     """Return the mean of estimates, with an interval that respects the samples they share.
 
     The distances of the single intervals' ends combine like standard deviations, by the
@@ -121,12 +124,14 @@ def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
     for each in estimates:
         for name, influence in each.influences.items():
             shares[name] = shares.get(name, 0.0) + influence / count
-    return Estimate(
+    return CorrelatedEstimate(
         value, value - _combined(below, related), value + _combined(above, related), shares
     )
 
 
-def difference_estimate(first: Estimate, second: Estimate) -> Estimate:
+def difference_estimate(
+    first: CorrelatedEstimate, second: CorrelatedEstimate
+) -> CorrelatedEstimate:
     """Return first minus second, with an interval that respects the samples they share (MOVER).
 
     Where a correlation is unknown it is taken as 0, which makes the interval wider.
@@ -151,7 +156,7 @@ def difference_estimate(first: Estimate, second: Estimate) -> Estimate:
     influences = dict(first.influences)
     for name, influence in second.influences.items():
         influences[name] = influences.get(name, 0.0) - influence
-    return Estimate(
+    return CorrelatedEstimate(
         value, value - _combined(below, cross), value + _combined(above, cross), influences
     )
 
@@ -160,7 +165,7 @@ def _combined(distances: np.ndarray, related: np.ndarray) -> float:
     return float(np.sqrt(np.maximum(distances @ related @ distances, 0.0)))
 
 
-def _covariance(first: Estimate, second: Estimate) -> float:
+def _covariance(first: CorrelatedEstimate, second: CorrelatedEstimate) -> float:
     total = 0.0
     for name in first.influences.keys() & second.influences.keys():
         one, other = first.influences[name], second.influences[name]

@@ -10,7 +10,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import binom
 
 from ncviz.errors import InvalidOptionError
-from ncviz.metrics.estimates import NO_INTERVAL, Estimate, Interval
+from ncviz.metrics.estimates import NO_INTERVAL, CorrelatedEstimate, Interval
 from ncviz.metrics.operating import threshold_at_tpr
 from ncviz.metrics.ranking import DEFAULT_TPR, percentiles, require_scores
 
@@ -82,13 +82,14 @@ def detection_estimates(
     *,
     metrics: Sequence[str] = INTERVAL_METRICS,
     ood_name: str = _OOD,
-) -> dict[str, Estimate]:
+) -> dict[str, CorrelatedEstimate]:
     """Return each metric with its interval and influences, for means over sets and differences.
 
     Parameters
     ----------
     metrics : which of `INTERVAL_METRICS` to compute
-    ood_name : name of the OOD samples in `Estimate.influences`; that of the ID samples is ``"id"``
+    ood_name : name of the OOD samples in `CorrelatedEstimate.influences`; that of the ID samples
+        is ``"id"``
 
     Raises
     ------
@@ -109,7 +110,9 @@ def detection_estimates(
     return {name: computed[name]() for name in metrics}
 
 
-def _auroc(ids: np.ndarray, oods: np.ndarray, level: float, names: tuple[str, str]) -> Estimate:
+def _auroc(
+    ids: np.ndarray, oods: np.ndarray, level: float, names: tuple[str, str]
+) -> CorrelatedEstimate:
     placements = percentiles(ids, oods), 1 - percentiles(oods, ids)
     value = float(placements[0].mean())
     parts = [_variance_of_mean(each) for each in placements]
@@ -129,7 +132,7 @@ def _auroc(ids: np.ndarray, oods: np.ndarray, level: float, names: tuple[str, st
     low, high = map(float, expit(logit(inside) + np.array([-reach, reach])))
     influences = dict(zip(names, placements, strict=True))
     # Beyond the margin the samples do not bound the value on that side.
-    return Estimate(
+    return CorrelatedEstimate(
         value, low if value >= margin else 0.0, high if value <= 1 - margin else 1.0, influences
     )
 
@@ -165,7 +168,7 @@ def _student(parts: list[float], sizes: tuple[int, int], level: float) -> float:
 
 def _average_precision(
     positives: np.ndarray, negatives: np.ndarray, level: float, names: tuple[str, str]
-) -> Estimate:
+) -> CorrelatedEstimate:
     """Estimate average precision; higher scores are more positive."""
     sizes = len(positives), len(negatives)
     order, others = np.sort(positives), np.sort(negatives)
@@ -185,17 +188,17 @@ def _average_precision(
     auroc = 1 - wrong.mean() / sizes[1]
     errors = min(auroc, 1 - auroc) * min(sizes)
     if min(sizes) < MIN_AUPR_SAMPLES or errors < MIN_AUPR_ERRORS or effective < 3:
-        return Estimate(value, NO_INTERVAL.low, NO_INTERVAL.high, influences)
+        return CorrelatedEstimate(value, NO_INTERVAL.low, NO_INTERVAL.high, influences)
     parts = [_variance_of_mean(each) for each in (of_positives, of_negatives)]
     variance = sum(parts) * (1 + 3 / (1 + effective))
     reach = _student(parts, sizes, level) * np.sqrt(variance) / (value * (1 - value))
     low, high = expit(logit(value) + np.array([-reach, reach]))
-    return Estimate(value, float(low), float(high), influences)
+    return CorrelatedEstimate(value, float(low), float(high), influences)
 
 
 def _fpr95(
     positives: np.ndarray, negatives: np.ndarray, level: float, names: tuple[str, str]
-) -> Estimate:
+) -> CorrelatedEstimate:
     """Estimate the share of negatives accepted when 95% of the positives are."""
     size = len(positives)
     order, others = np.sort(positives), np.sort(negatives)
@@ -210,7 +213,7 @@ def _fpr95(
     ranks = _threshold_ranks(size, level)
     if ranks is None:
         influences = dict(zip(names, (below, of_negatives), strict=True))
-        return Estimate(value, NO_INTERVAL.low, NO_INTERVAL.high, influences)
+        return CorrelatedEstimate(value, NO_INTERVAL.low, NO_INTERVAL.high, influences)
     first, last = ranks
     inner = np.arange(int(first), int(np.ceil(last)) + 1)
     span = order[inner]
@@ -227,7 +230,9 @@ def _fpr95(
         most, least = accepted(span[[0, -1]])
         low, high = wilson(least, len(others), z)[0], wilson(most, len(others), z)[1]
     # Rounding must not exclude the estimate itself at 0 and 1.
-    return Estimate(value, min(max(low, 0.0), value), max(min(high, 1.0), value), influences)
+    return CorrelatedEstimate(
+        value, min(max(low, 0.0), value), max(min(high, 1.0), value), influences
+    )
 
 
 def wilson(share: float, samples: int, z: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.comparison import PairedTest, _compare, placements
-from ncviz.metrics.estimates import Estimate, mean_estimate
+from ncviz.metrics.estimates import CorrelatedEstimate, mean_estimate
 from ncviz.metrics.intervals import detection_estimates
 
 
@@ -63,7 +63,7 @@ def delong_of_means(
     return _compare([one], [two], float(variance), estimates)
 
 
-def _mean(id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> Estimate:
+def _mean(id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> CorrelatedEstimate:
     return mean_estimate(
         [
             detection_estimates(id_scores, scores, metrics=("auroc",), ood_name=name)["auroc"]

@@ -24,8 +24,8 @@ def group_means(
 ) -> pd.DataFrame:
     """Unweighted means over the sets of a group, by (detector, epoch): value, low, high, note.
 
-    A mean is NaN where one of the sets was not measured. Results of before there were intervals
-    get NaN as their ends.
+    A mean is NaN where one of the sets was not measured. The ends are NaN for metrics that have no
+    interval, such as detection accuracy.
 
     Parameters
     ----------

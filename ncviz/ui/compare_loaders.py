@@ -7,7 +7,7 @@ import pandas as pd
 
 from ncviz import metrics
 from ncviz.errors import MissingDataError, UnknownNameError
-from ncviz.metrics import Estimate
+from ncviz.metrics import CorrelatedEstimate
 from ncviz.store import Run
 from ncviz.ui import loaders
 from ncviz.ui.loaders import kept
@@ -47,7 +47,7 @@ def right(run: Run, epoch: int) -> np.ndarray | None:
 @kept
 def estimates(
     run: Run, epoch: int, layer: str, detector: str, set_name: str, paired: bool
-) -> dict[str, Estimate]:
+) -> dict[str, CorrelatedEstimate]:
     """Return detection metrics on one OOD set with their intervals and influences, by metric.
 
     With `paired` they are of the kept samples, in their order; without it of all evaluated samples.

@@ -17,7 +17,7 @@ from ncviz.metrics import (
     DEFINITIONS,
     INTERVAL_METRICS,
     SUMMARY_METRICS,
-    Estimate,
+    CorrelatedEstimate,
 )
 from ncviz.results.board import mean_groups
 from ncviz.ui import board_loaders, compare_loaders, components, controls, loaders, pairing
@@ -78,7 +78,9 @@ def detection(pair: Pair) -> None:
     st.caption(_about_detection(pair, metric, sets))
 
 
-def _estimates(pair: Pair, metric: str, sets: list[str]) -> tuple[dict[str, Estimate], ...]:
+def _estimates(
+    pair: Pair, metric: str, sets: list[str]
+) -> tuple[dict[str, CorrelatedEstimate], ...]:
     """Estimates of A and of B by set; sets of samples have the same name where they are the same.
 
     Empty for a metric without an interval.
@@ -104,7 +106,7 @@ def detection_rows(
     second: pd.DataFrame,
     *,
     tests: Mapping[str, AurocTest],
-    estimates: tuple[Mapping[str, Estimate], Mapping[str, Estimate]],
+    estimates: tuple[Mapping[str, CorrelatedEstimate], Mapping[str, CorrelatedEstimate]],
 ) -> list[Difference]:
     """A metric's difference on each set, then on average over near, far and all sets.
 
@@ -139,7 +141,8 @@ def detection_rows(
 
 
 def _interval(
-    estimates: tuple[Mapping[str, Estimate], Mapping[str, Estimate]], sets: list[str]
+    estimates: tuple[Mapping[str, CorrelatedEstimate], Mapping[str, CorrelatedEstimate]],
+    sets: list[str],
 ) -> dict:
     """Ends of the interval of A − B on average over sets, and whether it excludes zero."""
     if not all(estimates):
