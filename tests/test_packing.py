@@ -12,6 +12,7 @@ from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation import evaluate
 from ncviz.extraction import extract
 from ncviz.importing import import_features
+from ncviz.inference.reference import read_reference
 from ncviz.packing import PackedSizes, pack
 from ncviz.packing.packed_copy import curve_difference
 from ncviz.store import layout, open_run
@@ -109,6 +110,14 @@ def test_banks_are_fitted_anew_and_calibrated(packed, digits_run):
         )
         scores = epoch.detector(name).score(epoch.features("test"))
         np.testing.assert_allclose(scores, epoch.scores(name, "test"), rtol=1e-5, atol=1e-6)
+
+
+def test_reference_states_the_size_of_the_fit(packed, digits_run):
+    small = read_reference(packed.run.epoch(6), "encoder").fitted_on
+    whole = read_reference(digits_run.epoch(6), "encoder").fitted_on
+    assert small["knn"] == "n = 40, k = 2"
+    assert whole["knn"] == "n = 1,012, k = 50"
+    assert small["react"] == whole["react"]
 
 
 def test_large_state_is_left_out_with_the_reason(digits_run, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from ncviz.inference.looking import Result, look_at, record
 from ncviz.inference.scorer import Scorer
 from ncviz.inference.verdict import Verdict, agree, judge
 from ncviz.spreadsheet import inert_row
-from ncviz.store import Epoch, Run, detectors_left_out, fitted_on
+from ncviz.store import Epoch, Run, detectors_left_out
 from ncviz.thresholds import ID_95, Criterion
 
 MAIN_DETECTOR = "energy"
@@ -78,7 +78,7 @@ def print_verdicts(
 
 def _about_fits(scorer: Scorer, order: Sequence[str]) -> list[str]:
     """Return a line for what each detector was fitted on, and for each that was left out."""
-    fitted = fitted_on(scorer.epoch, scorer.layer)
+    fitted = scorer.reference.fitted_on
     left_out = detectors_left_out(scorer.epoch, scorer.layer)
     lines = [f"{name}: fitted on {fitted[name]}" for name in order if name in fitted]
     return lines + [f"{name} is left out. {reason}" for name, reason in left_out.items()]

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ncviz import detectors
 from ncviz.arrays import FeatureSet, Head
 from ncviz.detectors import Detector, probe_energy
 from ncviz.errors import MissingDataError, UnknownNameError
 from ncviz.inference.network_scores import network_detectors
-from ncviz.store import Epoch, detectors_left_out, read_calibration_half
+from ncviz.store import Epoch, detectors_left_out, fitted_on, read_calibration_half
 from ncviz.thresholds import Criterion, SetScores, Threshold, choose, choose_threshold, promise
 
 
@@ -71,6 +72,15 @@ class Reference:
                 "this fit."
             )
         return words
+
+    @cached_property
+    def fitted_on(self) -> dict[str, str]:
+        """What each detector was fitted on, such as "n = 50,000, k = 50", by its name."""
+        refitted = {name: self.fitted[name] for name in self.refitted}
+        return fitted_on(self.epoch, self.layer) | {
+            name: detectors.describe_fit(len(detector.bank_), detector.used_parameters())
+            for name, detector in refitted.items()
+        }
 
     def _set_scores(self, name: str) -> list[SetScores]:
         """Scores of the ID test set, then of each OOD set."""

@@ -26,7 +26,6 @@ from ncviz.ui import (
     components,
     detector,
     inline,
-    loaders,
     shell,
     told,
     upload_loaders,
@@ -176,8 +175,7 @@ def _strip(seen: Seen, verdict: Verdict) -> Strip:
 
 
 def _detectors_table(seen: Seen) -> None:
-    verdicts, view = list(seen.verdicts.values()), seen.view
-    fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
+    verdicts, fitted = list(seen.verdicts.values()), seen.scorer.reference.fitted_on
     table = pd.DataFrame(
         {
             "Detector": [detector.label(verdict.detector) for verdict in verdicts],
@@ -201,7 +199,7 @@ def _detectors_table(seen: Seen) -> None:
         config=config,
         alt="Verdict, p-value, score, threshold and training samples of every detector",
     )
-    detector.explain_left_out(view.run, view.epoch, view.layer)
+    detector.explain_left_out(seen.view.run, seen.view.epoch, seen.view.layer)
 
 
 def _through_training(seen: Seen) -> None:
