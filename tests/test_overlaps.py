@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import make_run
 from PIL import Image
+from test_app import healthy, open_app, words  # noqa: F401 - a fixture
 
 from ncviz import data
 from ncviz.data.ood import without_classes
@@ -21,7 +23,7 @@ from ncviz.models import ModelSpec
 from ncviz.report.about import the_run
 from ncviz.report.study import Study
 from ncviz.results.words import left_out, left_out_lines
-from ncviz.store import open_run
+from ncviz.store import open_run, write
 from ncviz.training import Recipe, train
 
 CIFAR10 = (
@@ -241,3 +243,14 @@ def test_report_lists_left_out_classes(run, tiny):
     assert terms(run)["Left out of OOD sets"] == left_out_lines(run)[0]
     whole = replace(run, description={**run.description, "left_out": {}})
     assert "Left out of OOD sets" not in terms(whole)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [None, *(f"pages/{name}.py" for name in ("2_OOD_scores", "4_Trade-off", "5_Leaderboard"))],
+)
+def test_pages_name_the_sets_without_overlapping_classes(open_app, tmp_path, page):  # noqa: F811
+    run = make_run(tmp_path, "cats")
+    write.update_description(run, left_out={"noise": {"grey": "cat", "tabby": "cat"}})
+    said = words(healthy(open_app(tmp_path, page))).replace("\\", "")
+    assert "noise without 2 classes of made" in said

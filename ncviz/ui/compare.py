@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ncviz.results.words import left_out
 from ncviz.ui import (
     compare_geometry,
     compare_maps,
@@ -43,7 +44,11 @@ def body(view: View) -> None:
     with st.sidebar:
         pair = Pair(view, other, choose_detector(view, other))
     components.provenance(
-        *map(str, pair.shown), _samples(pair), *_computed_on(pair), view.without_head
+        *map(str, pair.shown),
+        _samples(pair),
+        *_computed_on(pair),
+        *dict.fromkeys(phrase for each in pair.views for phrase in left_out(each.run)),
+        view.without_head,
     )
     chosen = controls.switch("Chart", list(CHARTS), key="chart", bare=True, wraps=True)
     with shell.readable_errors():

@@ -20,7 +20,7 @@ from ncviz.figures.maps import (
     ten_of,
 )
 from ncviz.results.maps import quality_in_words
-from ncviz.results.words import percent
+from ncviz.results.words import left_out, percent
 from ncviz.ui import components, controls, detector, loaders, samples, selection
 from ncviz.ui.components import plain
 from ncviz.ui.scatter import Lasso, as_bits, scatter
@@ -64,6 +64,7 @@ def body(view: View) -> None:
         f"{len(view.run.epochs)} saved epochs",
         f"map of {series.known:,} ID test and {len(series.sets) - series.known:,} OOD samples",
         loaders.computed_on(view.run),
+        *left_out(view.run),
         "maps written by scripts/embed.py",
     )
     if choice.colour == "score" and not packed.scored:

@@ -13,6 +13,7 @@ from ncviz.estimates import Estimate, difference_of_independent
 from ncviz.figures import RunTrend, Shown, collapse_and_auroc, training_curves
 from ncviz.results import tables
 from ncviz.results.headlines import HEADLINES
+from ncviz.results.words import left_out
 from ncviz.store import Run
 from ncviz.ui import (
     board_loaders,
@@ -52,6 +53,7 @@ def body(view: View) -> None:
         f"{len(listing.runs)} runs" if len(listing.runs) > 1 else "1 run",
         f"chosen: {view.shown}",
         loaders.computed_on(view.run),
+        *left_out(view.run),
         f"epoch {view.run.epochs.index(view.epoch) + 1} of {len(view.run.epochs)} saved",
         "results written by scripts/evaluate.py",
     )

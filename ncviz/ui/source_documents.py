@@ -10,6 +10,7 @@ import streamlit as st
 from ncviz.claims import Verdict
 from ncviz.figures.theme import signed
 from ncviz.results.trade_off import Basis
+from ncviz.results.words import left_out
 from ncviz.sources import DOCUMENTS, Claim, Detection, Document, Row, Table, Trend
 from ncviz.ui import components, controls, loaders, shell, source_numbers
 from ncviz.ui.components import number, plain
@@ -101,6 +102,7 @@ def _head(document: Document, view: View | None, ood_set: str | None) -> None:
         "difference: the run's number less the document's",
         "numbers of the run written by scripts/evaluate.py",
         loaders.computed_on(view.run),
+        *left_out(view.run),
         view.without_head,
     )
 

@@ -21,6 +21,7 @@ from ncviz.results.trade_off_panels import (
     through_epochs,
 )
 from ncviz.results.trade_off_seeds import seed_courses
+from ncviz.results.words import left_out
 from ncviz.store import Run
 from ncviz.ui import (
     components,
@@ -101,6 +102,7 @@ def body(view: View) -> None:
         f"{len(shown)} runs" if len(shown) > 1 else next(iter(shown)),
         f"marked: {view.shown}",
         loaders.computed_on(view.run),
+        *left_out(view.run),
         f"detection by {detector.label(score)}" if score else "no detection results",
         "written by scripts/evaluate.py and scripts/extract.py --transfer",
     )

@@ -12,6 +12,7 @@ import streamlit as st
 
 from ncviz.data.natural import natural_key
 from ncviz.data.uploads import LIMITS
+from ncviz.results.words import left_out
 from ncviz.store import Run
 from ncviz.thresholds import Criterion
 from ncviz.ui import (
@@ -156,6 +157,7 @@ def _say_what_is_asked(view: View, choice: Choice, weighted: Sequence[int]) -> N
         f"compared with {len(known):,} ID test samples",
         f"{len(choice.detectors)} detectors",
         loaders.computed_on(view.run),
+        *left_out(view.run),
         f"other epochs with weights: {others}" if others else "",
     )
 
