@@ -159,17 +159,26 @@ class Cell:
 
 
 def one_set(
-    name: str, ids: int, oods: int, auroc: float, repeats: int, seed: int = 0
+    name: str,
+    ids: int,
+    oods: int,
+    auroc: float,
+    repeats: int,
+    seed: int = 0,
+    *,
+    measured: Sequence[str] = METRICS,
 ) -> list[Cell]:
-    """Coverage of the intervals of one ID and one OOD set."""
+    """Coverage of the intervals of one ID and one OOD set, for the metrics `measured`."""
     chosen = FAMILIES[name](auroc)
     rng = np.random.default_rng([seed, 0, ids, oods, round(1000 * auroc), *name.encode()])
 
     def draw() -> dict[str, metrics.CorrelatedEstimate]:
-        return metrics.detection_estimates(chosen.ids(rng, ids), chosen.oods(rng, oods))
+        drawn = chosen.ids(rng, ids), chosen.oods(rng, oods)
+        return metrics.detection_estimates(*drawn, metrics=measured)
 
     key = ("one set", chosen.name, ids, oods, auroc)
-    return _count(key, draw, chosen.truth(ids, oods), repeats)
+    truth = chosen.truth(ids, oods)
+    return _count(key, draw, {each: truth[each] for each in measured}, repeats)
 
 
 def mean_of_sets(
@@ -220,14 +229,14 @@ def _count(
     truth: dict[str, float],
     repeats: int,
 ) -> list[Cell]:
-    given, covered = (dict.fromkeys(METRICS, 0) for _ in range(2))
+    given, covered = (dict.fromkeys(truth, 0) for _ in range(2))
     for _ in range(repeats):
         for metric, found in draw().items():
             if found.interval.exists:
                 given[metric] += 1
                 # Within rounding: the truth comes from a numerical integral.
                 covered[metric] += found.low - 1e-9 <= truth[metric] <= found.high + 1e-9
-    return [Cell(*key, metric, given[metric], int(covered[metric]), repeats) for metric in METRICS]
+    return [Cell(*key, metric, given[metric], int(covered[metric]), repeats) for metric in truth]
 
 
 def cells(repeats: int, jobs: int, seed: int = 0) -> list[Cell]:

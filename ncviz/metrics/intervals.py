@@ -29,7 +29,9 @@ def detection_intervals(
     """Return the interval of each detection metric that has one with nominal coverage.
 
     - AUROC: DeLong's variance on the logit scale with Student quantiles. The fewer samples decide
-      about the order, the more of the variance of Hanley and McNeil enters as a lower bound.
+      about the order, the more of the variance of Hanley and McNeil enters as a lower bound, and
+      the wider the interval: the variance is multiplied by 1 + 2 / (1 + e) for an effective number
+      e of samples that are out of order (on the wrong side of the other set).
     - FPR95, with ID or OOD as the positive class: Wilson's interval of the share, combined with the
       interval of the threshold (MOVER). Absent where too few samples determine the threshold, below
       73 at a level of 0.95.
