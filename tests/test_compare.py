@@ -84,8 +84,9 @@ def subtitle(figure: dict) -> str:
 
 def sides(app: AppTest) -> tuple[str, str]:
     """What the first line of the page says of both sides."""
-    a, b = app.caption[0].value.replace("\\", "").removeprefix("A: ").split(" · B: ")
-    for remark in (" · the same samples", " · trained on", " · different samples"):
+    a, b = app.caption[0].value.replace("\\", "").removeprefix("A: ").split(" · B: ", 1)
+    remarks = (" · the same samples", " · trained on", " · different samples", " · samples without")
+    for remark in remarks:
         b = b.split(remark)[0]
     return a, b
 

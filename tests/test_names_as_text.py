@@ -114,6 +114,8 @@ VIEWS = (
     (COLLAPSE, {"class_a": CLASSES[0], "class_b": CLASSES[4], "layer": "encoder"}),
     *((LEADERBOARD, {"tab": tab}) for tab in ("Near against far", "Is the difference real?")),
     (LEADERBOARD, {"tab": "Temperature and calibration"}),
+    *((LEADERBOARD, {"tab": tab}) for tab in ("Ranks over sets and runs", "Over seeds")),
+    (LEADERBOARD, {"tab": "Sensitivity to parameters"}),
     (SCORES, {"set": FAR, "cut": "cost"}),
     (COMPARE, {"b_run": RUN, "b_epoch": "1"}),
 )
