@@ -340,6 +340,7 @@ def test_overview_averages_over_the_ood_sets_that_runs_share(open_app, good, tmp
     assert "all runs on the same data share (made: noise)" in said
     problem = "no near OOD set that all of these were measured on (cats: letters; dogs: patches)"
     assert problem in said
+    assert "The chart and the run cards compare runs over shared OOD sets only." in said
     assert "AUROC on near OOD" not in said
     make_run(tmp_path, "alone")
     said = words(healthy(open_app(tmp_path))).replace("\\", "")

@@ -72,8 +72,12 @@ def say(found: SharedSets) -> None:
             "AUROC: mean over the OOD sets that all runs on the same data share "
             f"({plain('; '.join(parts))})."
         )
-    for problem in found.problems:
-        st.warning(plain(problem), icon=":material/warning:")
+    if found.problems:
+        st.warning(
+            f"{plain(' '.join(found.problems))} The chart and the run cards compare runs over "
+            "shared OOD sets only. Each run's other pages show all of its OOD sets.",
+            icon=":material/warning:",
+        )
 
 
 def auroc(
