@@ -24,7 +24,7 @@ class Options:
     to: Path
     """checkpoints folder that the copy goes into"""
     weights: tuple[int, ...] | None = None
-    """epochs whose weights are kept, in float16 (default: the last)"""
+    """epochs whose weights are kept, in float16 (default: the last that has weights)"""
     samples: tyro.conf.OmitArgPrefixes[PackedSizes] = field(default_factory=PackedSizes)
     checkpoints: Path | None = None
     """folder of the runs (default: NCVIZ_CHECKPOINTS, or ./checkpoints)"""
@@ -35,7 +35,7 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, prog="python scripts/pack.py")
     run = open_run(run_folder(options.run, options.checkpoints))
-    weights = run.epochs[-1:] if options.weights is None else options.weights
+    weights = run.weighted_epochs[-1:] if options.weights is None else options.weights
     packing = pack(run, options.to / run.name, weights=weights, sizes=options.samples)
     before, after = (_megabytes(each.path) for each in (run, packing.run))
     print(

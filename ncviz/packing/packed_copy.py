@@ -84,14 +84,15 @@ def pack(
     UnknownNameError
         If an epoch in `weights` was not saved.
     MissingDataError
-        If an epoch has features but no current results, so that nothing would remain of them.
+        If an epoch in `weights` has none, or an epoch has features but no current results, so that
+        nothing would remain of them.
     CorruptFileError
         If a file is damaged, or a link leads out of the folder of the runs.
     StorageError
         If the disk refuses; nothing is left in `folder`.
     """
     for number in weights:
-        run.epoch(number)
+        _ = run.epoch(number).weights_fingerprint
     for path in run.path.rglob("*"):
         files.require_inside(path)
     samples, rows, positions = _kept_samples(run, sizes)
