@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from whole_runs import EPOCH, make_whole_run, readers, readers_of
+from whole_runs import EPOCH, add_distributions, make_whole_run, readers, readers_of
 
 from ncviz.errors import CorruptFileError, MissingDataError, NcvizError
 from ncviz.store import Epoch, checksums, files, layout, list_runs, open_run
@@ -47,7 +47,9 @@ def cases(count: int) -> settings:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return make_whole_run(tmp_path_factory.mktemp("fuzzed"))
+    run = make_whole_run(tmp_path_factory.mktemp("fuzzed"))
+    add_distributions(run)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def check(run, original, path: Path, content: bytes) -> str:
     assert any(path.name in error for error in errors), (path, content, errors)
     assert all("\n" not in error for error in errors)
     # A file that is damaged may be missed by what lists what there is, and by nothing else.
-    assert set(wrong) <= {"layers", "fitted", "judges"}, wrong
+    assert set(wrong) <= {"layers", "detector names", "judges"}, wrong
     return "refused"
 
 
@@ -199,9 +201,20 @@ def test_random_damage(run, original, data):
 
 
 def test_every_kind_of_file_is_fuzzed(run, original):
-    found = paths_of(run)
-    assert len(found) == 25
-    for path in found:
+    sets = ("made/train", "made/test", "letters/test", "noise/test")
+    of_epoch = (
+        *(layout.MODEL, layout.HEAD, layout.STATISTICS, layout.TEST_STATISTICS, layout.PROBES),
+        *(layout.DETECTORS, layout.SCORES, layout.DISTRIBUTIONS, layout.MAPS, layout.TRANSFER),
+        *layout.TABLES.values(),
+        *(f"{layout.FEATURES}/{name}.safetensors" for name in sets),
+        *(f"{layout.NETWORK_SCORES}/{name}.safetensors" for name in sets[1:]),
+    )
+    epoch = layout.epoch_folder(run.path, EPOCH)
+    expected = {epoch / name for name in of_epoch}
+    of_run = (layout.DESCRIPTION, layout.HISTORY, layout.SAMPLES, layout.TRAINING_STATE)
+    expected |= {run.path / name for name in of_run}
+    assert set(paths_of(run)) == expected  # without duplicates, which this run has none of
+    for path in paths_of(run):
         assert readers_of(run, path), path
         assert check(run, original, path, path.read_bytes()) == "right"
 

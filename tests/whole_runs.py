@@ -10,8 +10,9 @@ import pandas as pd
 from made_runs import add_maps, add_samples, make_run
 
 from ncviz import detectors
+from ncviz.arrays import ClassStatistics
 from ncviz.evaluation import evaluate
-from ncviz.store import Run, marks, open_run, write
+from ncviz.store import Run, layout, marks, open_run, thinning, write
 
 CLASSES = ("cat", "dog", "fox")
 EPOCH = 4
@@ -28,6 +29,9 @@ def make_whole_run(checkpoints: Path, name: str = "whole") -> Run:
         run, EPOCH, {"conv": rng.normal(size=(4, 3)).astype("f4")}, {"encoder": epoch.head()}
     )
     add_samples(run)
+    test = epoch.features("test")
+    statistics = {"encoder": ClassStatistics.of(test.features, test.labels, len(CLASSES))}
+    write.save_statistics(epoch, statistics, {}, set_name="test")
     for set_name in ("made/test", "letters/test", "noise/test"):
         scores = {"odin": rng.normal(size=len(epoch.features(set_name)))}
         sources = epoch.feature_sources(set_name) | detectors.marks(["odin"])
@@ -43,6 +47,17 @@ def make_whole_run(checkpoints: Path, name: str = "whole") -> Run:
     return open_run(run.path)
 
 
+def add_distributions(run: Run) -> None:
+    """Write the distributions of scores, which only packed runs have."""
+    epoch = run.epoch(EPOCH)
+    scores = {
+        f"encoder/{detector}/{name}": values
+        for detector, by_set in epoch.layer_scores("encoder").items()
+        for name, values in by_set.items()
+    }
+    thinning.save_distributions(epoch, run, scores, {})
+
+
 def readers(run: Run) -> dict[str, Callable[[], object]]:
     """Everything that can be read of the run's one epoch, by name; `run` may be damaged by now."""
     epoch = run.epoch(EPOCH)
@@ -54,19 +69,20 @@ def readers(run: Run) -> dict[str, Callable[[], object]]:
         "head": epoch.head,
         "probe": epoch.probe,
         "statistics": epoch.statistics,
+        "test_statistics": lambda: epoch.statistics(set="test"),
         "maps": epoch.maps,
         "layers": lambda: epoch.layers,
         "scores": lambda: epoch.layer_scores("encoder"),
-        "fitted": epoch.detectors,
+        "distribution": lambda: epoch.distribution("energy", "test"),
+        "detector names": epoch.detectors,
         "judges": epoch.judges,
     }
     for name in ("made/train", "made/test", "letters/test", "noise/test"):
         found[f"features of {name}"] = lambda name=name: epoch.features(name)
         found[f"network scores of {name}"] = lambda name=name: epoch.network_scores(name)
-    names = ("collapse", "detection", "detection_means", "comparisons", "calibration")
-    for name in (*names, "reliability"):
+    tables = {"detection_means" if name == "means" else name for name in layout.TABLES}
+    for name in (*sorted(tables), "transfer"):
         found[name] = getattr(epoch, name)
-    found |= {"temperature": epoch.temperature, "transfer": epoch.transfer}
     for name in detectors.names():
         if detectors.info(name).scores_arrays and detectors.info(name).learns_from_samples:
             found[f"detector {name}"] = lambda name=name: epoch.detector(name).state()
@@ -85,11 +101,13 @@ def _concerned(path: Path) -> tuple[str, ...]:
         "features/": ("features", "judges", "maps"),
         "network_scores/": ("network",),
         "model": ("weights", "features of made/test"),
-        "head": ("head", "features of made/test", "fitted"),
+        "head": ("head", "features of made/test", "detector names"),
         "statistics": ("statistics", "layers"),
-        "probes": ("probe", "fitted"),
-        "detectors": ("fitted", "detector ", "judges"),
+        "test_statistics": ("test_statistics",),
+        "probes": ("probe", "detector names"),
+        "detectors": ("detector ", "judges"),
         "results/scores": ("scores", "judges"),
+        "results/distributions": ("distribution",),
         "results/maps": ("maps",),
         "results/means": ("detection_means",),
         "results/": (Path(inside).stem,),
