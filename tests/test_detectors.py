@@ -201,7 +201,7 @@ def test_state_restores_scores_to_the_bit(case, name):
         ("pnml", {"normalise": False}),
         ("nci", {"alpha": 0.1}),
         ("knn", {"k": 3, "probes": 1}),
-        ("nnguide", {"k": 3, "probes": 1}),
+        ("nnguide", {"k": 3, "share": 0.5, "probes": 1}),
         ("relation", {"power": 2.0, "threshold": 0.1}),
     ],
 )

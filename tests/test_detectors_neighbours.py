@@ -412,5 +412,6 @@ def test_without_faiss_the_requirements_file_is_named(large, monkeypatch):
         large.fit("knn", probes=2).score(large.oods)
 
 
-def test_results_of_detectors_without_an_index_stay_current():
-    assert json.loads(detectors.marks(["knn"])["code:detector:knn"]) == {"k": None}
+def test_results_state_the_index_they_were_searched_with():
+    stated = json.loads(detectors.marks(["knn"])["code:detector:knn"])
+    assert stated == {"k": None, "probes": None, "version": detectors.create("knn").version}

@@ -223,4 +223,5 @@ def test_the_runs_of_the_repository_are_current():
             one = run.epoch(number)
             assert set(detectors.marks(detectors.names())) <= set(one.current_results()), one.path
             assert len(one.transfer()), one.path
-            assert all(len(one.maps(layer).rows) for layer in run.layers), one.path
+            if len(run.epochs) > 1:  # runs of one epoch repeat another with other seeds
+                assert all(len(one.maps(layer).rows) for layer in run.layers), one.path
