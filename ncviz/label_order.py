@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ncviz import xp
 from ncviz.arrays import FeatureSet, Head, require_labels
@@ -217,6 +216,8 @@ def mean_confidence(logits: np.ndarray) -> float:
 
 def _best_order(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Return (C,) the class assigned to each output."""
+    from scipy.optimize import linear_sum_assignment  # only here: slow to import
+
     confusion = np.zeros((classes, classes))
     np.add.at(confusion, (predicted, labels), 1)
     # Ties keep the class as it is. All ties together weigh less than one sample.

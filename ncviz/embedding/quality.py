@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from ncviz.arrays import require_finite
 from ncviz.errors import InvalidArrayError, InvalidOptionError
@@ -106,6 +105,8 @@ def _distance_blocks(features: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]
 
 def _nearest(points: np.ndarray, neighbours: int) -> np.ndarray:
     """(N, k) the nearest other points of each."""
+    from scipy.spatial import KDTree  # only here: pages load this module without it
+
     found = KDTree(points).query(points, k=neighbours + 1)[1]
     itself = found == np.arange(len(points))[:, None]
     # Among equal points a point may not be found itself; then the last of them is dropped.

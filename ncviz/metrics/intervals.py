@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from scipy.special import expit, logit, ndtri, stdtrit
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrc, expit, logit, ndtri, stdtrit
 
 from ncviz.errors import InvalidOptionError
 from ncviz.metrics.estimates import NO_INTERVAL, CorrelatedEstimate, Interval
@@ -257,11 +256,12 @@ def _threshold_ranks(samples: int, level: float) -> tuple[float, float] | None:
     Probability Letters 4 (1986).
     """
     tail, share = (1 - level) / 2, 1 - DEFAULT_TPR
-    first = int(binom.ppf(tail, samples, share)) - 1
-    last = int(binom.ppf(1 - tail, samples, share))
+    # The binomial distribution from scipy.special: pages load this module without scipy.stats.
+    at_most = bdtr(np.arange(samples + 1), samples, share)
+    first = int(np.searchsorted(at_most, tail)) - 1
+    last = int(np.searchsorted(at_most, 1 - tail))
     if first < 0 or last >= samples:
         return None
-    law = binom(samples, share)
-    above = (tail - law.cdf(first)) / law.pmf(first + 1)
-    below = (tail - law.sf(last)) / law.pmf(last)
+    above = (tail - at_most[first]) / (at_most[first + 1] - at_most[first])
+    below = (tail - bdtrc(last, samples, share)) / (at_most[last] - at_most[last - 1])
     return first + float(above), last - float(below)

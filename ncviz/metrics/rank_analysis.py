@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr
-from scipy.stats import friedmanchisquare, rankdata
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.best_group import LEVEL
@@ -105,6 +104,8 @@ def rank_analysis(values: np.ndarray, *, higher_is_better: bool) -> RankAnalysis
             f"A rank analysis requires at least {MIN_DETECTORS} detectors and {MIN_BLOCKS} blocks; "
             f"got {detectors} and {blocks}."
         )
+    from scipy.stats import rankdata  # only here: slow to import
+
     by_block = rankdata(-values if higher_is_better else values, axis=0)
     statistic, p_value = _friedman(by_block)
     return RankAnalysis(
@@ -117,6 +118,8 @@ def rank_analysis(values: np.ndarray, *, higher_is_better: bool) -> RankAnalysis
 
 
 def _friedman(by_block: np.ndarray) -> tuple[float, float]:
+    from scipy.stats import friedmanchisquare  # only here: slow to import
+
     if (by_block == by_block[0]).all():
         return 0.0, 1.0  # every block is tied throughout, which leaves nothing to divide by
     found = friedmanchisquare(*by_block)

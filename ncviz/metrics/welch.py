@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import ttest_ind
 
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.comparison import PairedTest
@@ -32,6 +31,8 @@ def welch(first: np.ndarray, second: np.ndarray) -> PairedTest:
     -----
     B. L. Welch, Biometrika 34, 1947. The observations are assumed to be normally distributed.
     """
+    from scipy.stats import ttest_ind  # only here: slow to import
+
     groups = []
     for name, values in (("first", first), ("second", second)):
         array = np.asarray(values, np.float64)
