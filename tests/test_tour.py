@@ -165,6 +165,19 @@ def test_the_projector_is_looked_at_where_there_is_one(open_overview, tmp_path):
     assert step_of({"gamma": grouped}, "Class means spread out").address["order"] == "superclass"
 
 
+def test_runs_with_several_epochs_are_preferred(tmp_path):
+    single = make_run(tmp_path, "alpha", epochs=(9,))
+    make_run(tmp_path, "beta", epochs=(1, 2))
+    runs = open_runs(tmp_path)
+    best = {
+        name: run.detection().query("detector == 'energy' and epoch == epoch.max()")["auroc"].max()
+        for name, run in runs.items()
+    }
+    assert best["alpha"] > best["beta"]
+    assert step_of(runs, "Known from unknown").view.run.name == "beta"
+    assert step_of({"alpha": single}, "Known from unknown").view.run.name == "alpha"
+
+
 def test_a_link_to_an_early_epoch_is_not_taken_for_the_end_of_the_run_before(
     open_overview, tmp_path
 ):

@@ -159,7 +159,7 @@ def _scores(runs: Sequence[Run]) -> Step | None:
     found = [(run, rows) for run in runs if len(rows := _far_sets(run))]
     if not found:
         return None
-    run, far = max(found, key=lambda each: each[1]["auroc"].max())
+    run, far = max(found, key=lambda each: (_has_steps(each[0]), each[1]["auroc"].max()))
     name = far["detector"].iloc[0]
     easy = far.loc[far["auroc"].idxmax()]
     sets, hard_words = [easy["set"]], ""
@@ -179,6 +179,11 @@ def _scores(runs: Sequence[Run]) -> Step | None:
         {"detector": name},
         {"sets": sets},
     )
+
+
+def _has_steps(run: Run) -> bool:
+    """Return whether a run has several epochs, unlike further seeds that are saved at the end."""
+    return len(run.epochs) > 1
 
 
 def _with_interval(row: pd.Series) -> str:
@@ -263,7 +268,7 @@ def _image(runs: Sequence[Run]) -> Step | None:
     found = [(run, epochs[-1]) for run in runs if (epochs := _judging_epochs(run))]
     if not found:
         return None
-    run, epoch = max(found, key=lambda each: _accuracy(*each))
+    run, epoch = max(found, key=lambda each: (_has_steps(each[0]), _accuracy(*each)))
     right = _accuracy(run, epoch)
     accuracy = f" and is right on {percent(right)} of its test images" if right else ""
     return Step(
