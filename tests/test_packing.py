@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_runs import add_maps, add_samples, make_run
+from test_adopted_heads import adopted, networks, root  # noqa: F401
 
 from ncviz import detectors, metrics
+from ncviz.data import load
 from ncviz.errors import InvalidOptionError, MissingDataError
 from ncviz.evaluation import evaluate
 from ncviz.extraction import extract
 from ncviz.importing import import_features
 from ncviz.inference.reference import read_reference
+from ncviz.inference.scorer import Scorer
 from ncviz.packing import PackedSizes, pack
 from ncviz.packing.packed_copy import curve_difference
 from ncviz.store import layout, open_run
@@ -229,3 +232,48 @@ def test_imported_runs_are_packed(tmp_path, logits_only):
     pd.testing.assert_frame_equal(packed.detection(), run.detection())
     assert len(packed.epoch(1).scores("energy", "test", run.layers[-1])) == 30
     assert len(packed.epoch(1).distribution("energy", "test", run.layers[-1])) == 120
+
+
+def test_logits_of_a_head_that_is_not_linear_are_kept(adopted, root, tmp_path):  # noqa: F811
+    run = adopted("cosine", names=detectors.names())
+    packed = pack(run, tmp_path / "packed" / "cosine", weights=(3,), sizes=PackedSizes(20, 24, 10))
+    assert packed.left_out == {}
+    assert packed.run.without_head == run.without_head != ""
+    pd.testing.assert_frame_equal(packed.run.detection(), run.detection(), check_exact=True)
+    epoch, original = packed.run.epoch(3), run.epoch(3)
+    assert not epoch.has_head("encoder")
+    rows = kept(packed.run, "tiles/test")
+    np.testing.assert_array_equal(
+        epoch.features("test").logits, original.features("test").logits[rows]
+    )
+    fitted_to = epoch.features("train"), original.probe(), original.statistics()
+    bank = detectors.create("knn").fit(*fitted_to)
+    np.testing.assert_allclose(
+        epoch.reference_distribution("knn", "test"),
+        np.sort(bank.score(original.features("test"))),
+        rtol=1e-6,
+    )
+    assert epoch.judges() == original.judges()
+    image = load("tiles", "test", root=root).image(7)
+    sights = []
+    for scorer in (Scorer.load(epoch), Scorer.load(original)):
+        sights += scorer.look(scorer.see(image)[None])
+    one, other = sights
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-3)
+    assert one.scores.keys() == other.scores.keys()
+    for name in set(one.scores) - {"knn", "nnguide", "relation"}:  # these have another bank
+        assert one.scores[name] == pytest.approx(other.scores[name], rel=5e-3), name
+    assert len(pack(packed.run, tmp_path / "again" / "cosine", weights=()).run.samples) == 54
+
+
+def test_weights_that_are_not_there_cannot_be_kept(tmp_path, call):
+    run = make_run(tmp_path / "runs", "cats")
+    add_samples(run)
+    evaluate([open_run(run.path)], progress=False)
+    place = ("--to", tmp_path / "packed", "--checkpoints", tmp_path / "runs")
+    code, _, error = call("pack", "cats", *place, "--weights", "9")
+    assert code == 2
+    assert "Epoch 9 of cats was shared without weights" in error
+    code, out, _ = call("pack", "cats", *place)
+    assert code == 0
+    assert "no weights" in out
