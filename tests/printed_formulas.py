@@ -831,6 +831,28 @@ def detection_accuracy(ids, oods):
     return max((share(ids >= t) + share(oods < t)) / 2 for t in cuts)
 
 
+def accepted_failures(confidence, failures):
+    """Return the number of failures among the k most confident samples, for k = 1 to n."""
+    ranked = sorted(zip(confidence, failures, strict=True), reverse=True)
+    return [sum(wrong for _, wrong in ranked[:k]) for k in range(1, len(ranked) + 1)]
+
+
+def aurc(confidence, failures):
+    found = accepted_failures(confidence, failures)
+    return sum(w / k for k, w in enumerate(found, 1)) / len(found)
+
+
+def augrc(confidence, failures):
+    found = accepted_failures(confidence, failures)
+    return sum(found) / len(found) ** 2
+
+
+for _name in ("aurc", "scod_aurc"):
+    printed("risk", _name, r"\tfrac1n\sum_{k=1}^{n}\tfrac1k\sum_{i\le k} w_i")(aurc)
+for _name in ("augrc", "scod_augrc"):
+    printed("risk", _name, r"\tfrac1{n^2}\sum_{k=1}^{n}\sum_{i\le k} w_i")(augrc)
+
+
 @printed(
     "score",
     "threshold95",

@@ -22,7 +22,10 @@ PRINTED = {
     **{("detector", name): detectors.info(name).formula for name in detectors.names()},
     ("detector", "energy_probe"): probe_energy.INFO.formula,
     **{("collapse", name): info.formula for name, info in collapse.METRICS.items()},
-    **{("score", name): info.formula for name, info in metrics.DEFINITIONS.items()},
+    **{
+        ("risk" if name in metrics.RISK_DEFINITIONS else "score", name): info.formula
+        for name, info in metrics.DEFINITIONS.items()
+    },
     **{("calibration", n): info.formula for n, info in metrics.CALIBRATION_DEFINITIONS.items()},
     **{("transfer", name): info.formula for name, info in transfer.DEFINITIONS.items()},
 }
@@ -112,6 +115,18 @@ def test_detection_metrics_follow_their_printed_formula(name, digits):
     ids, oods = rng.normal(1, 1, 60).round(digits), rng.normal(0, 1, 45).round(digits)
     found = metrics.detection_metrics(ids, oods).to_dict()[name]
     assert found == pytest.approx(FORMULAS["score", name][1](ids, oods), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for kind, name in FORMULAS if kind == "risk"])
+def test_risks_follow_their_printed_formula(name):
+    rng = np.random.default_rng(1)
+    ids, oods, correct = rng.normal(1, 1, 60), rng.normal(0, 1, 45), rng.random(60) < 0.8
+    failures = ~correct if name.startswith("scod") else np.zeros(60, bool)
+    found = metrics.ood_risks(ids, oods, correct)[name]
+    expected = FORMULAS["risk", name][1](
+        np.concatenate([ids, oods]), np.concatenate([failures, np.ones(45, bool)])
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for kind, name in FORMULAS if kind == "calibration"])
