@@ -132,6 +132,25 @@ def test_p_values_are_uniform_where_there_is_no_difference():
         assert 0.03 < np.mean(np.array(values) < 0.05) < 0.07
 
 
+def test_the_interval_excludes_zero_where_the_test_is_significant():
+    """Two scores that agree closely: their difference is known far better than either AUROC."""
+    for seed in range(40):
+        a_id, a_ood, _, _ = paired(400, 160, seed=seed, shift=1.8, own=0.3)
+        noise = np.random.default_rng(1000 + seed)
+        b_id, b_ood = (part + noise.normal(0, 0.3, len(part)) for part in (a_id, a_ood))
+        found = metrics.delong(a_id, a_ood, b_id, b_ood)
+        assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_the_interval_of_a_difference_covers_it():
+    covered, repeats = 0, 400
+    for seed in range(repeats):
+        a_id, a_ood, b_id, b_ood = paired(400, 160, seed=seed, shift=1.8, own=0.15, decimals=16)
+        found = metrics.delong(a_id, a_ood, b_id, b_ood)
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / repeats <= 0.98
+
+
 def test_a_true_difference_is_found():
     a_id, a_ood, _, _ = paired(500, 500, decimals=4, own=0.1)
     noise = np.random.default_rng(1)

@@ -11,6 +11,7 @@ from scipy.special import bdtr, ndtr, ndtri
 from ncviz.errors import InvalidArrayError
 from ncviz.metrics.estimates import CorrelatedEstimate, difference_estimate
 from ncviz.metrics.intervals import detection_estimates
+from ncviz.metrics.precision import reliability_note
 from ncviz.metrics.ranking import percentiles, require_scores
 
 # Placements of equal scores differ by rounding alone.
@@ -25,7 +26,7 @@ class PairedTest:
     ----------
     first, second : of each score, or of each network
     difference : first minus second
-    low, high : the 95 % interval of the difference
+    low, high : the 95% interval of the difference
     p_value : how often a difference at least as large would come up if there were none; two-sided
     """
 
@@ -44,8 +45,10 @@ def delong(
 
     By the midranks of Sun and Xu (IEEE Signal Processing Letters 2014), in O(n log n). The p-value
     rests on a normal distribution: with fewer than about thirty samples of a kind, or an AUROC
-    near 1, it is approximate. The interval combines those of both AUROCs by their correlation
-    (`difference_estimate`) and is very narrow for equal rankings.
+    near 1, it is approximate. The interval is that of the same variance, so it excludes zero where
+    the p-value is below 0.05. Where few samples decide an AUROC (`reliability_note`), or the
+    variance vanishes, it combines those of both AUROCs by their correlation
+    (`difference_estimate`), which is wider.
 
     Parameters
     ----------
@@ -65,7 +68,8 @@ def delong(
     first, second = placements(first_id, first_ood), placements(second_id, second_ood)
     gaps = [one - other for one, other in zip(first, second, strict=True)]
     estimates = (_estimate(first_id, first_ood), _estimate(second_id, second_ood))
-    return _compare(first, second, _variance(gaps), estimates)
+    few = few_decide(first) or few_decide(second)
+    return _compare(first, second, _variance(gaps), estimates, few=few)
 
 
 def unpaired(
@@ -75,7 +79,8 @@ def unpaired(
     first, second = placements(first_id, first_ood), placements(second_id, second_ood)
     other = _estimate(second_id, second_ood).renamed({"id": "other id", "ood": "other ood"})
     estimates = (_estimate(first_id, first_ood), other)
-    return _compare(first, second, _variance(first) + _variance(second), estimates)
+    few = few_decide(first) or few_decide(second)
+    return _compare(first, second, _variance(first) + _variance(second), estimates, few=few)
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> PairedTest:
@@ -174,6 +179,12 @@ def placements(id_scores: np.ndarray, ood_scores: np.ndarray) -> Sequence[np.nda
     return percentiles(ids, oods), 1 - percentiles(oods, ids)
 
 
+def few_decide(placed: Sequence[np.ndarray]) -> bool:
+    """Return whether few samples decide the AUROC of these placements of ID and OOD samples."""
+    known, unknown = placed
+    return bool(reliability_note(float(known.mean()), len(known), len(unknown)))
+
+
 def _midranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 upwards; equal values share the mean of theirs."""
     return len(values) * percentiles(values, values) + 0.5 if len(values) else np.zeros(0)
@@ -192,6 +203,8 @@ def _compare(
     second: Sequence[np.ndarray],
     spread: float,
     estimates: tuple[CorrelatedEstimate, CorrelatedEstimate],
+    *,
+    few: bool,
 ) -> PairedTest:
     one, other = float(first[0].mean()), float(second[0].mean())
     deviation = np.sqrt(spread) if spread > ROUNDING else 0.0
@@ -200,6 +213,10 @@ def _compare(
         p_value = float(2 * ndtr(-abs(difference) / deviation))
     else:
         p_value = 1.0 if abs(difference) < np.sqrt(ROUNDING) else 0.0
-    found = difference_estimate(*estimates)
-    low, high = max(found.low, -1.0), min(found.high, 1.0)
-    return PairedTest(one, other, difference, low, high, p_value)
+    if few or not deviation:
+        found = difference_estimate(*estimates)
+        low, high = found.low, found.high
+    else:
+        reach = ndtri(0.975) * deviation
+        low, high = difference - reach, difference + reach
+    return PairedTest(one, other, difference, max(low, -1.0), min(high, 1.0), p_value)

@@ -60,7 +60,7 @@ def delong_of_means(
         / len(one_ood) ** 2
     )
     estimates = (_mean(first_id, first_ood), _mean(second_id, second_ood))
-    return _compare([one], [two], float(variance), estimates)
+    return _compare([one], [two], float(variance), estimates, few=True)
 
 
 def _mean(id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> CorrelatedEstimate:
