@@ -380,3 +380,17 @@ def test_an_address_chooses_the_metric_of_the_leaderboard_and_it_is_downloaded(
     tab.get_by_text("DeLong's test").wait_for()
     wait_for_address(tab, metric="FPR95 (ID positive)", kind="far")
     assert address_of(tab)["tab"] == ["Is the difference real?"]
+
+
+def test_narrow_windows_stack_charts_and_keep_headings_apart(app, reader):
+    tab = reader(f"{app}/OOD_scores?run=digits")
+    tab.set_viewport_size({"width": 820, "height": 1000})
+    charts_show(tab, "digits · epoch 6", 3)
+    plots = [plot.bounding_box() for plot in tab.locator(".js-plotly-plot").all()]
+    assert len({round(box["x"]) for box in plots}) == 1
+    tab.goto(f"{app}/Leaderboard?run=digits")
+    charts_show(tab, "digits · epoch 6")
+    headings = tab.locator(".js-plotly-plot").first.locator(".xtick text").all()
+    boxes = sorted((heading.bounding_box() for heading in headings), key=lambda box: box["x"])
+    assert len(boxes) == 7
+    assert all(a["x"] + a["width"] <= b["x"] for a, b in zip(boxes, boxes[1:], strict=False))

@@ -132,7 +132,7 @@ def test_a_figure_says_what_it_shows_and_names_its_axes(name):
     assert figure.layout.title.text
     if name == "overview":
         names = {annotation.text for annotation in figure.layout.annotations}
-        assert "<b>digits</b> · encoder" in names
+        assert "<b>digits</b><br>encoder" in names
         assert "Energy" in subtitle
         assert "AUROC of Energy" in subtitle
     else:

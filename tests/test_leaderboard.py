@@ -207,14 +207,15 @@ def paired(difference: float, p_value: float) -> PairedTest:
     )
 
 
-def test_the_verdict_says_on_which_sets_the_difference_is_more_than_luck():
+def test_the_verdict_says_on_which_sets_the_difference_is_significant():
     tests = {"a": paired(0.1, 0.001), "b": paired(-0.1, 0.001), "c": paired(0.1, 0.04)}
     tests["d"] = tests["c"]
     said = verdict("KNN", "MSP", tests)
-    assert said.startswith("**KNN** is better than **MSP** on a and worse than **MSP** on b")
-    assert "on the other 2 the difference could be luck" in said
+    start = "**KNN** is significantly better than **MSP** on a and worse than **MSP** on b "
+    assert said.startswith(start)
+    assert said.endswith("No significant difference on c, d.")
     assert "better than **MSP** on c" in verdict("KNN", "MSP", {"c": tests["c"]})
-    assert "cannot tell" in verdict("KNN", "MSP", {"c": tests["c"], "d": tests["d"]})
+    assert "No significant difference" in verdict("KNN", "MSP", {"c": tests["c"], "d": tests["d"]})
 
 
 def test_the_p_values_of_all_sets_are_corrected_together():
@@ -252,9 +253,9 @@ def heatmap(board: Board):
 def test_cells_write_the_value_and_mark_the_best_and_the_wrong_way_round():
     (cells,) = heatmap(small_board()).data
     assert list(cells.text) == [
-        ["<b>★ 0.900</b>", "<b>★ 0.950</b>", "<b>★ 0.925</b>"],
-        ["<b>★ 0.900</b>", "! 0.400", "0.650"],
-        ["", "★ 0.700", ""],
+        ["<b>★\u20090.900</b>", "<b>★\u20090.950</b>", "<b>★\u20090.925</b>"],
+        ["<b>★\u20090.900</b>", "!\u20090.400", "0.650"],
+        ["", "★\u20090.700", ""],
     ]
     assert "significantly different from knn (corrected p < 0.001)" in cells.hovertext[1][1]
     assert "not significantly different from knn (corrected p = 0.051)" in cells.hovertext[2][1]
@@ -270,7 +271,7 @@ def test_the_lowest_is_the_best_where_lower_is_better():
     board = small_board(metric="fpr95", label="FPR95", higher_is_better=False)
     assert board.best.tolist() == [[True, False, False], [True, True, True], [False] * 3]
     (cells,) = heatmap(board).data
-    assert cells.text[1][1] == "<b>! 0.400</b>"
+    assert cells.text[1][1] == "<b>!\u20090.400</b>"
 
 
 def test_nothing_is_marked_where_nothing_was_tested():
@@ -593,7 +594,7 @@ def test_scores_that_rank_the_wrong_way_round_are_remarked(open_page, tmp_path):
     assert frame.loc["Energy", "noise"] < 0.5
     assert "noise" in frame.loc["Energy", "Worse than chance on"]
     cells = figure_of(app, "AUROC of")["data"][0]["text"]
-    assert any(cell.startswith("! ") for row in cells for cell in row)
+    assert any(cell.startswith("!\u2009") for row in cells for cell in row)
 
 
 @pytest.mark.parametrize("value", ["", "<script>", "999", "no-such"])

@@ -9,12 +9,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.names import two_lines
 from ncviz.metrics import LEVEL
 from ncviz.metrics.precision import MARK
 
 ROW = 24
 """Height of a row in pixels."""
-_LONGEST = 16
+_LONGEST = 10
+"""Letters in a line of a heading: as many as fit the columns of a narrow window."""
 _GAP = 3
 _LEAST_REACH = 0.05
 """Differences below this look alike."""
@@ -39,7 +41,7 @@ class Board:
     detectors : (K,) as code writes them, in the order of the rows
     higher_is_better : which way the metric goes
     values : (K, C), NaN where it was not measured
-    lows, highs : (K, C) ends of the 95 % intervals, NaN where there are none
+    lows, highs : (K, C) ends of the 95% intervals, NaN where there are none
     aurocs : (K, C) the AUROC of the same cells
     ranks : (K,) mean rank over the sets, 1 being the best
     corrected : (K, C) p-values of the differences from the best of each column, corrected for the
@@ -119,7 +121,7 @@ def leaderboard(
         y=rows,
         text=_cells(board),
         texttemplate="%{text}",
-        textfont={"size": 13},
+        textfont={"size": 12},
         hovertext=_hover(board, labels, families),
         hovertemplate="%{hovertext}<extra></extra>",
         coloraxis="coloraxis",
@@ -182,10 +184,7 @@ def _scale(board: Board) -> tuple[float, float]:
 
 
 def _heading(column: Column) -> str:
-    title = column.title
-    if len(title) > _LONGEST:
-        title = f"{title[: _LONGEST - 1]}…"
-    title = theme.text(title)
+    title = "<br>".join(map(theme.text, two_lines(column.title, _LONGEST)))
     return f"<b>{title}</b><br> " if column.mean else f"{title}<br><i>{column.group}</i>"
 
 
@@ -200,7 +199,8 @@ def _cells(board: Board) -> list[list[str]]:
 def _cell(value: float, best: bool, tied: bool, wrong: bool, approximate: bool) -> str:
     if np.isnan(value):
         return ""
-    marks = ("★ " if tied else "") + ("! " if wrong else "") + (MARK if approximate else "")
+    marks = ("★\u2009" if tied else "") + ("!\u2009" if wrong else "")
+    marks += MARK if approximate else ""
     words = f"{marks}{value:.3f}"
     return f"<b>{words}</b>" if best else words
 

@@ -48,3 +48,21 @@ def categories(names: Sequence[str]) -> list[str]:
     a name that is a number would draw ticks and shapes where they do not belong.
     """
     return [theme.text(name) + _INVISIBLE * bool(_NUMBER.fullmatch(name)) for name in names]
+
+
+def two_lines(title: str, letters: int) -> list[str]:
+    """Return a title in two lines at most, broken at the hyphen or space nearest its middle.
+
+    Titles that nearly fill a line are broken too. Longer lines than `letters` are shortened.
+
+    Examples
+    --------
+    >>> two_lines("tiny-imagenet", 10), two_lines("mnist", 10)
+    (['tiny-', 'imagenet'], ['mnist'])
+    """
+    lines = [title]
+    breaks = [at + 1 for at, letter in enumerate(title) if letter in "- " and at + 1 < len(title)]
+    if breaks and len(title) >= letters - 2:
+        middle = min(breaks, key=lambda at: abs(2 * at - len(title)))
+        lines = [title[:middle].rstrip(), title[middle:]]
+    return [f"{each[: letters - 1]}…" if len(each) > letters else each for each in lines]

@@ -9,9 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
+from ncviz.figures.names import two_lines
 
 RUNS_PER_ROW = 3
 _LIMIT = {"dash": "dash", "width": 1, "color": theme.GREY}
+_HEADING_LETTERS = 18
 _EPOCH = {"title": {"text": "Epoch"}, "rangemode": "tozero"}
 
 
@@ -116,17 +118,22 @@ def collapse_and_auroc(
     layout = theme.layout(
         "Collapse and OOD detection over epochs",
         f"AUROC of {detector}, mean over the OOD sets of a kind",
-        height=160 + 320 * blocks,
+        height=188 + 320 * blocks,
         legend_rows=int(_name_once(traces)),
-        above=20,
+        above=48,
         shapes=shapes,
         annotations=[
-            grid.heading(f"<b>{theme.text(trend.run)}</b> · {theme.text(trend.layer)}", 2 * number)
-            for number, trend in enumerate(trends)
+            grid.heading(_run_heading(trend), 2 * number) for number, trend in enumerate(trends)
         ],
         **axes,
     )
     return go.Figure(traces, layout)
+
+
+def _run_heading(trend: RunTrend) -> str:
+    """Return run and layer below each other, since columns are narrow in narrow windows."""
+    run = "<br>".join(map(theme.text, two_lines(trend.run, _HEADING_LETTERS)))
+    return f"<b>{run}</b><br>{theme.text(trend.layer)}"
 
 
 def _line(series: Series, at: int, *, legend: bool) -> go.Scatter:

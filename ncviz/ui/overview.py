@@ -21,6 +21,7 @@ from ncviz.ui import (
     detector,
     headlines,
     loaders,
+    narrow,
     overview_seeds,
     overview_sets,
     report,
@@ -72,7 +73,7 @@ def body(view: View) -> None:
     names = list(listing.runs)
     sets = overview_sets.shared_sets(runs, view, shown_detector)
     for start in range(0, len(names), CARDS_PER_ROW):
-        row = st.columns(CARDS_PER_ROW)
+        row = st.container(key=f"{narrow.CARDS}_runs_{start}").columns(CARDS_PER_ROW)
         for column, name in zip(row, names[start : start + CARDS_PER_ROW], strict=False):
             with column.container(border=True, height="stretch"), shell.readable_errors():
                 _run_card(listing.runs[name], view, shown_detector, sets)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from ncviz.errors import NcvizError
 from ncviz.store import Run, checkpoints_root
-from ncviz.ui import brand, components, controls, loaders, selection, server
+from ncviz.ui import brand, components, controls, loaders, narrow, selection, server
 from ncviz.ui.navigation import PAGES, Page
 from ncviz.ui.player import page_ends
 from ncviz.ui.terms import terms
@@ -69,6 +69,7 @@ def show_without_run(page: Page, body: Callable[[], None]) -> None:
 def _begin(page: Page) -> None:
     st.set_page_config(page_title=f"{page.title} · ncviz", page_icon=brand.ICON, layout="wide")
     loaders.look_again()
+    narrow.apply()
     _navigation()
     st.title(page.question, anchor=False)
     terms(page.terms)

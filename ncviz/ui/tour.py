@@ -16,7 +16,7 @@ from ncviz.results.board import ENDS
 from ncviz.results.comparisons import Difference
 from ncviz.results.maps import MAPPED_LAYERS
 from ncviz.store import Run
-from ncviz.ui import controls, detector, layer_comparison, loaders
+from ncviz.ui import controls, detector, layer_comparison, loaders, narrow
 from ncviz.ui.components import number, percent, plain
 from ncviz.ui.links import link
 from ncviz.ui.navigation import (
@@ -80,7 +80,7 @@ def show(runs: Mapping[str, Run]) -> None:
     if hidden:
         return
     for start in range(0, len(found), _PER_ROW):
-        row = st.columns(_PER_ROW)
+        row = st.container(key=f"{narrow.CARDS}_tour_{start}").columns(_PER_ROW)
         for at, step in enumerate(found[start : start + _PER_ROW], start=start):
             with row[at - start].container(border=True, height="stretch"):
                 st.markdown(f"**{at + 1}. {plain(step.title)}**  \n{plain(step.sentence)}")
