@@ -202,7 +202,7 @@ _DETECTION = (
     ),
     Term(
         "FPR95",
-        "Share of unknown samples that slip through when the threshold accepts 95 % of the known "
+        "Share of unknown samples that slip through when the threshold accepts 95% of the known "
         "ones. 0 is perfect. Some papers mean the reverse, known samples that are rejected.",
         ("false positive rate", "FPR@95"),
     ),
@@ -228,7 +228,7 @@ _DETECTION = (
     ),
     Term(
         "Confidence interval",
-        "The range that the true value lies in with a chance of 95 %, as far as the number of "
+        "The range that the true value lies in with a chance of 95%, as far as the number of "
         "samples tells: another draw of samples would give another number.",
         ("interval",),
     ),
@@ -249,8 +249,8 @@ _DETECTION = (
     ),
     Term(
         "Calibration",
-        "Whether the network is right as often as its confidence says: of images it is 80 % "
-        "sure of, 80 % should be right.",
+        "Whether the network is right as often as its confidence says: of images it is 80% "
+        "sure of, 80% should be right.",
         ("confidence", "temperature"),
     ),
     Term(

@@ -254,7 +254,7 @@ def test_rows_say_what_is_sure_and_shade_what_is():
         Difference("d", "far", 0.5, 0.5),
     ]
     frame = as_frame(rows, of="Set")
-    assert list(frame["Reading"]) == ["▲ A better", "could be luck", "▼ B better", "equal"]
+    assert list(frame["Reading"]) == ["▲ A better", "not significant", "▼ B better", "equal"]
     np.testing.assert_allclose(frame["A − B"], [0.1, -0.05, -0.05, 0])
     strong, unsure, weak, equal = row_shades(rows)
     assert unsure == equal == ""

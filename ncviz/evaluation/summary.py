@@ -42,7 +42,7 @@ _COMPARED = ("nc1_pinv", "nc1_trace", "nc4_agreement", "entropy", "effective_ran
 def as_text(run: Run, epoch: int | None = None, *, intervals: bool = False) -> str:
     """Collapse metrics and detection results of one epoch, the last evaluated one if None.
 
-    `intervals` adds the 95 % interval to each result of detection.
+    `intervals` adds the 95% interval to each result of detection.
     """
     if epoch is None:
         epoch = _last_evaluated(run)

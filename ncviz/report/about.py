@@ -101,7 +101,7 @@ def key_numbers(study: Study) -> Iterator[Block]:
         *_transfer_rows(study),
     ]
     yield Table(
-        f"Epoch {study.number}, layer {study.layer}; in brackets: 95 % intervals",
+        f"Epoch {study.number}, layer {study.layer}; in brackets: 95% intervals",
         ("Number", "Value", "What it is"),
         rows,
     )

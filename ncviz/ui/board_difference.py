@@ -18,6 +18,7 @@ from ncviz.ui.differences import (
     AurocTest,
     Contender,
     about_correction,
+    about_kept,
     auroc_tests,
     corrected,
     verdict,
@@ -117,11 +118,14 @@ def _compare(view: View, one: Contender, two: Contender, sets: Mapping[str, str]
         config=_config(),
         alt="Difference in AUROC on each OOD set, with its interval and p-value",
     )
-    st.caption(_about_test(one.run, two.run, tests))
+    st.caption(_about_test(one, two.run, tests))
 
 
-def _about_test(run: Run, other: Run, tests: Mapping[str, AurocTest]) -> str:
+def _about_test(one: Contender, other: Run, tests: Mapping[str, AurocTest]) -> str:
     paired = [plain(name) for name, test in tests.items() if test.paired]
+    kept = about_kept(one, [name for name, test in tests.items() if test.paired])
+    if kept:
+        kept += "All columns are of these; the board is of all samples. "
     if len(paired) == len(tests):
         how = "DeLong's test on the same samples, two-sided."
     elif paired:
@@ -130,9 +134,9 @@ def _about_test(run: Run, other: Run, tests: Mapping[str, AurocTest]) -> str:
             "same samples, elsewhere unpaired."
         )
     else:
-        how = f"{pairing.why_unpaired(run, other)} DeLong's variances, two-sided."
+        how = f"{pairing.why_unpaired(one.run, other)} DeLong's variances, two-sided."
     return (
-        f"{how} p: how often a difference at least this "
+        f"{how} {kept}p: how often a difference at least this "
         f"large would come up if there were none. {about_correction(len(tests))}Choosing the pair "
         "after a look at the board adds more such chances, which nothing here corrects for. The "
         "test speaks about other test samples for these trained networks, not about training again."
@@ -174,11 +178,12 @@ def _config() -> dict:
     }
     config |= {
         name: st.column_config.NumberColumn(
-            format="%.3f", help="End of the 95 % interval of the difference."
+            format="%.3f", help="End of the 95% interval of the difference."
         )
         for name in ("Low", "High")
     }
     # Tiny p-values would all be written as 0.
     return config | {
-        name: st.column_config.NumberColumn(format="%.2g") for name in ("p", "p, corrected")
+        name: st.column_config.NumberColumn(format="%.2g", width=width)
+        for name, width in (("p", 85), ("p, corrected", None))
     }

@@ -46,7 +46,7 @@ def over_epochs(
     )
     words = told.bands(board.label, panels, view.epoch)
     components.chart(figure, key="board_epochs", alt=words)
-    bands = "Bands are 95 % intervals over test samples. " if board.has_intervals else ""
+    bands = "Bands are 95% intervals over test samples. " if board.has_intervals else ""
     chance = "Dashed: chance. " if board.metric == "auroc" else ""
     if rows["epoch"].nunique() == 1:
         st.caption(f"{plain(view.layer)} has results at this epoch alone.")

@@ -28,12 +28,14 @@ from ncviz.ui.differences import (
     LEVEL,
     AurocTest,
     about_correction,
+    about_kept,
     auroc_tests,
     corrected,
     verdict,
 )
 from ncviz.ui.view import View
 
+_UNLIKE = "different data: not comparable"
 _MEAN_STYLE = Style(GREY, "solid", "circle")
 
 
@@ -170,7 +172,8 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
     else:
         same = f"{pairing.why_unpaired(pair.a.run, pair.b.run)} Both sides' uncertainties add up. "
     if paired:
-        same += _about_kept(pair)
+        kept = about_kept(pair.contenders[0], paired)
+        same += f"{kept}A and B are of all samples. " if kept else ""
     if metric == "auroc":
         test = "DeLong's test" if paired else "DeLong's variances, unpaired"
         how = (
@@ -187,18 +190,6 @@ def _about_detection(pair: Pair, metric: str, sets: list[str]) -> str:
     return (
         f"{same}{how}Nothing here speaks about training the networks again, with another seed. In "
         "means every set counts the same."
-    )
-
-
-def _about_kept(pair: Pair) -> str:
-    """Return which samples paired tests use where not all evaluated samples are kept."""
-    one = pair.contenders[0]
-    kept, evaluated = len(one.scores("test")), len(one.distribution("test"))
-    if kept == evaluated:
-        return ""
-    return (
-        f"Paired tests and their intervals use the {kept:,} ID test samples that are kept of "
-        f"{evaluated:,}, and the kept OOD samples; the columns A and B are of all samples. "
     )
 
 
@@ -236,6 +227,9 @@ def _accuracy(pair: Pair) -> Iterator[Difference]:
         return
     a, b = (_accuracy_of_all(view, right[at]) for at, view in enumerate(pair.views))
     better = "A" if a > b else "B" if b > a else ""
+    if pair.a.run.id_set != pair.b.run.id_set:
+        yield Difference("Accuracy", _UNLIKE, a, b)
+        return
     if not pair.same_known:
         yield Difference("Accuracy", "not tested: unpaired samples", a, b, better=better)
         return
@@ -271,12 +265,13 @@ def _calibration(pair: Pair) -> Iterator[Difference]:
     ]
     if any(each.empty for each in rows):
         return
+    unlike = pair.a.run.id_set != pair.b.run.id_set
     for name in ("ece", "nll"):
         info = CALIBRATION_DEFINITIONS[name]
         a, b = (float(each[name].iloc[0]) for each in rows)
-        yield Difference(
-            info.label, "ID test samples", a, b, better=better_side(info.direction, a, b)
-        )
+        kind = _UNLIKE if unlike else "ID test samples"
+        better = "" if unlike else better_side(info.direction, a, b)
+        yield Difference(info.label, kind, a, b, better=better)
 
 
 def _collapse_values(pair: Pair, at: int) -> pd.Series | None:

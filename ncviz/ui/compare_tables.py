@@ -15,6 +15,8 @@ from ncviz.ui import components
 _STRONGEST = 0.45  # opacity of the largest difference, under text of either theme
 # Tiny p-values would all be written as 0.
 _FORMATS = {"A − B": "%+.3f", "p": "%.2g", "p, corrected": "%.2g"}
+_WIDTHS = {"p": 85}
+"""In pixels, where a heading is narrower than its numbers."""
 _HELPS = {
     "Low": "Lower end of the 95% interval of A − B.",
     "High": "Upper end of the 95% interval of A − B.",
@@ -35,7 +37,7 @@ class Difference:
     low, high : 95% interval of a - b; NaN where there is none
     p, corrected : two-sided p-value, by itself and corrected for the number of tests; NaN for none
     better : "A" or "B"; empty where they are equal, or neither is better
-    sure : whether that is more than luck; None where it was not tested
+    sure : whether the difference is significant; None where it was not tested
     samples : number of samples that the difference was tested on, and whether they are the same
     """
 
@@ -60,7 +62,7 @@ class Difference:
         if self.a == self.b:
             return "equal"
         if self.sure is False:
-            return "could be luck"
+            return "not significant"
         return {"A": f"▲ A {better}", "B": f"▼ B {better}"}.get(self.better, "")
 
 
@@ -140,7 +142,9 @@ def show_table(
     """
     formats = _FORMATS | dict(formats or {})
     config = {
-        each: st.column_config.NumberColumn(format=formats.get(each, "%.3f"), help=_HELPS.get(each))
+        each: st.column_config.NumberColumn(
+            format=formats.get(each, "%.3f"), help=_HELPS.get(each), width=_WIDTHS.get(each)
+        )
         for each in frame.select_dtypes(np.number)
     }
     shaded = frame.style.apply(lambda _: list(colours), subset=list(columns))

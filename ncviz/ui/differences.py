@@ -1,4 +1,4 @@
-"""Whether two scores tell ID from OOD differently by more than luck: for every page that asks."""
+"""Tests of the difference in AUROC of two scores, with their verdict, for every page."""
 
 from __future__ import annotations
 
@@ -82,22 +82,32 @@ def corrected(tests: Mapping[str, PairedTest]) -> dict[str, float]:
 
 
 def verdict(first: str, second: str, tests: Mapping[str, PairedTest]) -> str:
-    """In one sentence, on which sets the difference is more than luck."""
+    """Return on which sets the difference is significant after Holm's correction."""
     sure = {name: tests[name] for name, value in corrected(tests).items() if value < LEVEL}
     better = [plain(name) for name, test in sure.items() if test.difference > 0]
     worse = [plain(name) for name, test in sure.items() if test.difference < 0]
     if not sure:
         return (
-            f"These samples cannot tell **{first}** and **{second}** apart on any set: every "
-            f"difference could be luck (corrected p of {LEVEL} or more)."
+            f"No significant difference between **{first}** and **{second}** on any set (corrected "
+            f"p of {LEVEL} or more)."
         )
     parts = [f"better than **{second}** on {', '.join(better)}"] if better else []
     parts += [f"worse than **{second}** on {', '.join(worse)}"] if worse else []
-    rest = len(tests) - len(sure)
-    end = f"; on the other {rest} the difference could be luck" if rest else ""
+    rest = [plain(name) for name in tests if name not in sure]
+    end = f" No significant difference on {', '.join(rest)}." if rest else ""
+    return f"**{first}** is significantly {' and '.join(parts)} (corrected p below {LEVEL}).{end}"
+
+
+def about_kept(one: Contender, sets: Iterable[str]) -> str:
+    """Return how many samples paired tests use where a run keeps fewer than were evaluated."""
+    names = ("test", *sets)
+    kept = [len(one.scores(name)) for name in names]
+    evaluated = [len(one.distribution(name)) for name in names]
+    if kept == evaluated:
+        return ""
     return (
-        f"**{first}** is {' and '.join(parts)} by more than luck explains "
-        f"(corrected p below {LEVEL}){end}."
+        f"Paired tests and their intervals use the samples that are kept: {kept[0]:,} of "
+        f"{evaluated[0]:,} ID and {sum(kept[1:]):,} of {sum(evaluated[1:]):,} OOD samples. "
     )
 
 

@@ -106,7 +106,7 @@ def _one_panel(view: View, series: loaders.MapSeries) -> None:
     (layer,) = series.layers
     st.info(
         f"One panel, because {plain(view.run.name)} has no projector: its classifier sits right on "
-        f"the {plain(layer)}. A network trained with --projector etf-features shows both "
+        f"the {plain(layer)}. A network trained with `--projector etf-features` shows both "
         "layers side by side.",
         icon=":material/info:",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,9 @@ from ncviz.ui.plot import Gestures
 from ncviz.ui.score_choice import Choice, choose
 from ncviz.ui.score_selection import Scored, place_on_curve
 from ncviz.ui.view import View
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 COLUMNS = ("auroc", "aupr_in", "aupr_out", "fpr95", "fpr95_ood", "detection_accuracy")
 WRONG_WAY = "ranks the wrong way round on this set"
@@ -262,14 +266,14 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     columns = [name for name in COLUMNS if name in rows]
     wrong = rows["auroc"] < 0.5
     fitted = loaders.fitted_on(view.run, view.epoch, view.layer)
-    approximate = _approximate(rows, columns)
+    marked = {name: notes(rows[name], rows[["id_samples", "ood_samples"]]) for name in columns}
+    approximate = any(any(found) for found in marked.values())
     shown = pd.DataFrame(
         {
             "Detector": rows["detector"].map(detector.label),
             "OOD set": rows["set"],
             "Kind": rows["group"],
             **({"Remark": np.where(wrong, WRONG_WAY, "")} if wrong.any() else {}),
-            **({"Approximate": approximate} if any(approximate) else {}),
             **{name: rows[name] for name in columns},
             "ID samples": rows["id_samples"],
             "OOD samples": rows["ood_samples"],
@@ -278,30 +282,44 @@ def _metrics_table(view: View, table: pd.DataFrame, choice: Choice) -> None:
     )
     config = {
         name: st.column_config.NumberColumn(
-            DEFINITIONS[name].label, help=DEFINITIONS[name].definition, format="%.3f"
+            DEFINITIONS[name].label, help=DEFINITIONS[name].definition
         )
         for name in columns
     }
+
+    def whole() -> pd.DataFrame:
+        labels = _approximate(marked, len(shown))
+        return shown.assign(Approximate=labels) if approximate else shown
+
     components.table(
-        shown,
+        _with_marks(shown, marked),
         name="detection",
         shown=view.shown,
         config=config,
+        values=whole,
         alt="Detection metrics of each detector and OOD set, which depend on no threshold",
     )
     detector.explain_left_out(view.run, view.epoch, view.layer)
-    if any(approximate):
-        st.caption(f"Column “Approximate”: {EXPLANATION.removeprefix(f'{MARK} approximate: ')}")
+    if approximate:
+        st.caption(EXPLANATION)
     with st.popover("What do these numbers mean?", icon=":material/help:", width="content"):
         for name in columns:
             components.define(DEFINITIONS[name])
 
 
-def _approximate(rows: pd.DataFrame, columns: list[str]) -> list[str]:
-    """For each row the metrics that few samples decide."""
-    sizes = rows[["id_samples", "ood_samples"]]
-    found = {name: notes(rows[name], sizes) for name in columns}
+def _with_marks(shown: pd.DataFrame, marked: Mapping[str, Sequence[str]]) -> Styler:
+    """Return the table with a mark in front of each value that few samples decide."""
+    shown = shown.reset_index(drop=True)
+    styled = shown.style.format("{:.3f}", subset=list(marked), na_rep="")
+    for name, found in marked.items():
+        at = [row for row, note in enumerate(found) if note]
+        styled = styled.format(f"{MARK}{{:.3f}}", subset=pd.IndexSlice[at, [name]])
+    return styled
+
+
+def _approximate(marked: Mapping[str, Sequence[str]], rows: int) -> list[str]:
+    """Return for each row the metrics that few samples decide."""
     return [
-        ", ".join(DEFINITIONS[name].label for name in columns if found[name][at])
-        for at in range(len(rows))
+        ", ".join(DEFINITIONS[name].label for name, found in marked.items() if found[at])
+        for at in range(rows)
     ]

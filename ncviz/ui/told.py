@@ -151,7 +151,7 @@ def differences(first: str, second: str, found: Mapping[str, tuple[float, float,
         f"{name} {value:+.3f} [{low:+.3f}, {high:+.3f}]"
         for name, (value, low, high) in found.items()
     ]
-    return f"AUROC of {first} minus {second}, with 95 % intervals: {_some(parts, '; ')}."
+    return f"AUROC of {first} minus {second}, with 95% intervals: {_some(parts, '; ')}."
 
 
 def reliability(lines: Iterable[Reliable]) -> str:

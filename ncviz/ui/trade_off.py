@@ -261,7 +261,7 @@ def _correlations(courses: Mapping[str, list[Course]], nc1: str, basis: Basis) -
     numbers = [name for name in table.columns if table[name].dtype == float]
     config = {name: st.column_config.NumberColumn(format="%.2f") for name in numbers}
     config |= {name: st.column_config.NumberColumn(format="%d") for name in ("Number", "Networks")}
-    config["Points"] = st.column_config.TextColumn(width="medium")
+    config["Points"] = st.column_config.TextColumn(width=240)
     components.table(
         table,
         name="correlations",
