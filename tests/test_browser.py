@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from browser import (
@@ -393,4 +395,4 @@ def test_narrow_windows_stack_charts_and_keep_headings_apart(app, reader):
     headings = tab.locator(".js-plotly-plot").first.locator(".xtick text").all()
     boxes = sorted((heading.bounding_box() for heading in headings), key=lambda box: box["x"])
     assert len(boxes) == 7
-    assert all(a["x"] + a["width"] <= b["x"] for a, b in zip(boxes, boxes[1:], strict=False))
+    assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes))
