@@ -200,19 +200,19 @@ def test_maps_share_axes_only_where_a_place_means_the_same():
 
 
 def test_chosen_samples_are_lit_and_the_others_dimmed():
-    (trace,) = figures.moved([points(0, lit=np.array([3, 7]))], detector="d", shown="s").data
+    (trace,) = figures.moved([points(0, lit=np.array([3, 7]))], detector="d", shown=["s"]).data
     assert list(trace.selectedpoints) == [3, 7]
     assert trace.selected.marker.opacity > 3 * trace.unselected.marker.opacity
-    (trace,) = figures.moved([points(0)], detector="d", shown="s").data
+    (trace,) = figures.moved([points(0)], detector="d", shown=["s"]).data
     assert trace.selectedpoints is None
-    (trace,) = figures.moved([points(0, lit=np.zeros(0, int))], detector="d", shown="s").data
+    (trace,) = figures.moved([points(0, lit=np.zeros(0, int))], detector="d", shown=["s"]).data
     assert list(trace.selectedpoints) == []
 
 
 def test_points_of_many_colours_are_numbers_on_a_scale_of_steps():
     palette = ("#000000", "#111111", "#222222")
     tinted = points(0, tints=np.arange(50) % 3, palette=palette)
-    (trace,) = figures.moved([tinted], detector="d", shown="s").data
+    (trace,) = figures.moved([tinted], detector="d", shown=["s"]).data
     assert [colour for _, colour in trace.marker.colorscale] == list(palette)
     at = np.asarray(trace.marker.color) / trace.marker.cmax
     scale = dict(trace.marker.colorscale)
@@ -220,7 +220,7 @@ def test_points_of_many_colours_are_numbers_on_a_scale_of_steps():
 
 
 def test_the_looked_at_sample_is_ringed_and_a_new_state_forgets_the_lasso():
-    one = figures.moved([points(0)], detector="d", shown="s", looked_at=(0.2, 0.7), state="1")
+    one = figures.moved([points(0)], detector="d", shown=["s"], looked_at=(0.2, 0.7), state="1")
     assert (one.data[1].x[0], one.data[1].y[0]) == (pytest.approx(0.2), pytest.approx(0.7))
     assert one.layout.selectionrevision == "1"
     line = one.layout.shapes[0]

@@ -9,19 +9,20 @@ import plotly.graph_objects as go
 from ncviz.figures import theme
 from ncviz.figures.point_sets import PointSet, draw_points, ring
 
-_SIZE = 460
+_SIZE = 476
 
 
 def moved(
     sets: Sequence[PointSet],
     *,
     detector: str,
-    shown: theme.Shown | str,
+    shown: Sequence[theme.Shown],
     looked_at: tuple[float, float] | None = None,
     state: str = "",
 ) -> go.Figure:
     """Percentile by A upwards over percentile by B, 0..1, the traces in the order of `sets`.
 
+    `shown` are A and B, written below each other, since the chart takes half of the page.
     `looked_at` is the place of the ringed sample. A lasso that a reader drew is forgotten as soon
     as `state` changes.
     """
@@ -32,10 +33,10 @@ def moved(
     diagonal = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "layer": "below"}
     layout = theme.layout(
         f"{theme.text(detector)}: rank among known samples",
-        shown,
+        "",
         height=_SIZE,
         legend_rows=1 + len(sets) // 4,
-        above=16,
+        above=32,
         selectionrevision=state,
         shapes=[{**diagonal, "line": {"dash": "dash", "width": 1, "color": theme.GREY}}],
         annotations=[
@@ -45,6 +46,7 @@ def moved(
         xaxis={"title": {"text": "B: share of known samples that score lower"}, **unit},
         yaxis={"title": {"text": "A: share that scores lower"}, **unit},
     )
+    layout["title"]["subtitle"]["text"] = "<br>".join(map(theme.text, shown))
     return go.Figure(traces, layout)
 
 

@@ -115,7 +115,7 @@ def _scatter(pair: Pair, shown: Sequence[MovedSet], drawn: Drawn) -> None:
     figure = moved(
         points,
         detector=pair.label,
-        shown=pair.both,
+        shown=pair.shown,
         looked_at=ringed,
         state=f"{chosen} {looked}",
     )
