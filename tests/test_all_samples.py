@@ -236,7 +236,11 @@ def test_the_reference_page_quotes_the_range_of_all_scores(packed, run):
 def test_compare_states_which_samples_paired_tests_use(packed, open_page, run):
     kept, evaluated = len(loaders.scores(run, NUMBER, LAYER, DETECTOR, "test")), len(known_of(run))
     said = words(open_page(COMPARE))
-    assert f"use the {kept} ID test samples that are kept of {evaluated}" in said
+    oods = 2 * 40
+    assert (
+        f"use the samples that are kept: {kept} of {evaluated} ID and {oods} of {TIMES * oods} "
+        "OOD samples."
+    ) in said
 
 
 def test_counts_of_a_run_that_keeps_every_sample(run):
