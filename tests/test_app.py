@@ -567,7 +567,7 @@ def test_all_epochs_of_a_map_stay_within_their_budget(open_app, tmp_path):
     view, packed = drawn(healthy(open_app(tmp_path, EMBEDDINGS)))
     samples = frames_of(packed)["samples"]
     assert samples == 100 * 12 + 80
-    assert len(packed) < 10 * samples * (2 * 2 * 2 + 2 + 4 + 1) + 20_000
+    assert len(packed) < 10 * samples * (2 * 2 * 2 + 2 + 4 + 4) + 20_000
     assert len(json.dumps(view)) < 10_000
 
 
@@ -599,7 +599,7 @@ def test_the_overview_compares_the_layers_under_the_heads(open_app, tmp_path):
     app = healthy(open_app(tmp_path))
     figure = charts(app)["Collapse and OOD detection over epochs"]
     headings = [note["text"] for note in figure["layout"]["annotations"]]
-    assert headings == ["<b>ants</b> · encoder", "<b>bees</b> · projector"]
+    assert headings == ["<b>ants</b><br>encoder", "<b>bees</b><br>projector"]
     assert "No Energy" not in words(app)
 
     app = healthy(open_app(tmp_path, run="bees", layer="encoder"))
