@@ -33,8 +33,9 @@ VIEWPORT = {"width": 1280, "height": 900}
 # Every chart of the page is drawn, and each says under its title that it shows this.
 CHARTS_SHOW = """([text, count]) => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  const subtitle = plot => plot.layout.title.subtitle.text.replaceAll('<br>', '  |  ');
   return plots.length >= count && plots.every(
-    plot => plot.layout && plot.layout.title.subtitle.text.includes(text));
+    plot => plot.layout && subtitle(plot).includes(text));
 }"""
 CHARTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
   plot => JSON.stringify([plot.layout.title, plot.layout.shapes, plot.data.map(
