@@ -95,9 +95,9 @@ def pack(
         _ = run.epoch(number).weights_fingerprint
     for path in run.path.rglob("*"):
         files.require_inside(path)
-    samples, rows, positions = _kept_samples(run, sizes)
     difference, left_out = 0.0, {}
     with new_folder(folder) as part:
+        samples, rows, positions = _kept_samples(run, sizes)
         copy = thinning.copy_run(run, part, samples)
         for number in tqdm(run.epochs, desc=f"pack {run.name}", unit="epoch", disable=not progress):
             epoch, with_weights = run.epoch(number), number in weights
