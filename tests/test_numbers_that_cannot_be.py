@@ -239,9 +239,10 @@ def test_every_collapse_metric_is_a_number_or_left_out(make):
 
 def test_a_correlation_of_what_does_not_vary_is_none():
     same, other = np.ones(9), np.arange(9.0)
-    assert correlation.correlate(same, other) is None
-    assert correlation.correlate(other[:3], other[:3]) is None
-    assert correlation.correlate(np.full(9, np.nan), other) is None
+    names = [f"run{at}" for at in range(9)]
+    assert correlation.correlate(same, other, networks=names) is None
+    assert correlation.correlate(other[:3], other[:3], networks=names[:3]) is None
+    assert correlation.correlate(np.full(9, np.nan), other, networks=names) is None
 
 
 @pytest.mark.parametrize("which", ["train", "test"])

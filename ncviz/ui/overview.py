@@ -149,7 +149,8 @@ def _key_numbers(view: View, score: str | None) -> None:
             found = [
                 overview_sets.auroc(view.run, n, view.layer, score, kind, names) for n in epochs
             ]
-            words = f"Mean over {GROUPS[kind]} ({', '.join(names)}), with {detector.label(score)}."
+            listed = ", ".join(map(plain, names))
+            words = f"Mean over {GROUPS[kind]} ({listed}), with {plain(detector.label(score))}."
             shown.append(_card(f"AUROC {kind}", found, help=words))
     table = loaders.collapse_table(view.run)
     if len(table):
