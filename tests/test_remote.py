@@ -97,7 +97,7 @@ def fresh(tmp_path, monkeypatch):
 def made(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp("made"), "cats", layers=("encoder", "projector"))
     add_maps(run)
-    return run
+    return ncviz.open_run(run.path)  # its description lists the samples now
 
 
 def copied(folder: Path, url: str) -> str:
