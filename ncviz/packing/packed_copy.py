@@ -69,7 +69,7 @@ def pack(
     from which densities and curves are drawn. Features and scores are kept for a stratified subset
     of samples, taken from the mapped ones where there are maps. Weights become float16. Where they
     are kept, so are fitted detectors; those that hold training samples (KNN, NNGuide, Relation) are
-    fitted anew to the kept ones, with the scores of all samples as calibration.
+    refitted to the kept ones, with the scores of all samples as calibration.
 
     Parameters
     ----------
@@ -177,8 +177,8 @@ def _pack_scores(
         for layer in epoch.layers:
             fitted[layer], reasons = states_to_keep(epoch, layer, MAX_STATE_BYTES)
             left_out |= {f"{layer}/{name}": reason for name, reason in reasons.items()}
-            anew, scores = refit(epoch, layer, train_rows)
-            fitted[layer] |= anew
+            refitted_here, scores = refit(epoch, layer, train_rows)
+            fitted[layer] |= refitted_here
             refitted |= scores
         save_detectors(
             open_run(copy.path).epoch(epoch.number),

@@ -1,4 +1,4 @@
-"""Fitted detectors of a packed run: small states kept, banks of training samples fitted anew."""
+"""Fitted detectors of a packed run: small states kept, banks of training samples refitted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def states_to_keep(
 ) -> tuple[dict[str, Detector], dict[str, str]]:
     """Return the fitted detectors of a layer whose state is small, and why others are left out.
 
-    Detectors that hold training samples are in neither: `refit` fits them anew.
+    Detectors that hold training samples are in neither: `refit` refits them.
     """
     kept, left_out = {}, {}
     for name in epoch.detectors(layer):

@@ -98,7 +98,7 @@ def save_distributions(
     Parameters
     ----------
     evaluated : (N,) scores by layer, detector and full name of the set, joined by slashes
-    refitted : the same, by detectors that were fitted anew to the kept training samples
+    refitted : the same, by detectors that were refitted to the kept training samples
     """
     named = {**evaluated, **{f"{REFITTED}/{name}": each for name, each in refitted.items()}}
     arrays = {}

@@ -134,7 +134,7 @@ def save_results(
 
 
 def discard_distributions(epoch: Epoch) -> None:
-    """Remove the score distributions of a packed epoch that was evaluated anew."""
+    """Remove the score distributions of a packed epoch that was re-evaluated."""
     path = epoch.path / layout.DISTRIBUTIONS
     with files.storage_errors(path):
         path.unlink(missing_ok=True)
