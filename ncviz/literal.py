@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 LONGEST = 200
 """letters of a name that are shown; of a longer one the middle is left out"""
@@ -65,3 +66,22 @@ def label(text: object) -> str:
 def _unsought(text: object) -> str:
     text = " ".join(re.split(r"[\r\n\t]+", str(text)))
     return _ARROW.sub(rf"\1{_JOINER}", _SOUGHT.sub(_JOINER, readable(text)))
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return the names, with a number after each repeated one.
+
+    Examples
+    --------
+    >>> distinct(["crane", "bee", "crane"])
+    ['crane', 'bee', 'crane (2)']
+    """
+    names = list(names)
+    given, used = set(names), {}
+    for name in names:
+        words, number = name, 1
+        while words in used or (number > 1 and words in given):
+            number += 1
+            words = f"{name} ({number})"
+        used[words] = None
+    return list(used)

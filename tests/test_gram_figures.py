@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ncviz import collapse, figures
 from ncviz.figures import Order, PairCosines, TakenFor
 from ncviz.figures.gram import MARK_COLOUR
-from ncviz.figures.names import MAX_TICK_LENGTH, categories, distinct, shortened
+from ncviz.figures.names import MAX_TICK_LENGTH, categories, shortened
+from ncviz.literal import distinct
 
 SHOWN = figures.Shown("digits", 8, "encoder")
 MEGABYTE = 1_000_000

@@ -10,7 +10,6 @@ from ncviz.figures.gram import Order, gram_heatmaps
 from ncviz.figures.leaderboard import Board, Column, leaderboard
 from ncviz.figures.mapped import MappedSets, mapped_samples
 from ncviz.figures.moved import moved
-from ncviz.figures.names import distinct
 from ncviz.figures.near_far import Family, near_against_far
 from ncviz.figures.pair import PairCosines, TakenFor, pair_confusion, pair_cosines
 from ncviz.figures.placed import placed_on_map
@@ -57,7 +56,6 @@ __all__ = [
     "cosine_histogram",
     "critical_differences",
     "differences",
-    "distinct",
     "gram_heatmaps",
     "leaderboard",
     "mapped_samples",

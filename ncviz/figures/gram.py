@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ncviz.figures import grid, theme
-from ncviz.figures.names import categories, distinct, shortened
+from ncviz.figures.names import categories, shortened
+from ncviz.literal import distinct
 
 MOST_CELLS = 200
 """Cells along a side; more classes are drawn as blocks of neighbours, or the page grows heavy."""

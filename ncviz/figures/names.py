@@ -13,18 +13,6 @@ _NUMBER = re.compile(r"[-+.\d]+")
 _INVISIBLE = "\u200b"
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """`names` with a number behind each that came before: ``cat``, ``cat (2)``."""
-    given, used = set(names), {}
-    for name in names:
-        words, number = name, 1
-        while words in used or (number > 1 and words in given):
-            number += 1
-            words = f"{name} ({number})"
-        used[words] = None
-    return list(used)
-
-
 def shortened(name: str, longest: int = MAX_TICK_LENGTH) -> str:
     """Return a name without its middle where it has more than `longest` letters.
 

@@ -10,6 +10,7 @@ import numpy as np
 from ncviz.data.images import natural_key
 from ncviz.errors import CorruptFileError, InvalidArrayError, InvalidOptionError, MissingDataError
 from ncviz.importing.checks import label_texts
+from ncviz.literal import distinct
 
 CLASS_NAMES = "classes.txt"
 ClassOrder = Literal["natural", "text"]
@@ -36,26 +37,7 @@ def read_class_names(source: Path, file: Path | None = None) -> tuple[str, ...] 
         text = path.read_text(encoding="utf-8-sig")  # without the byte order mark
     except (OSError, ValueError) as error:
         raise CorruptFileError(f"{path} cannot be read as UTF-8 text: {error}.") from error
-    return numbered(line.strip() for line in text.splitlines() if line.strip())
-
-
-def numbered(names) -> tuple[str, ...]:
-    """Return `names` with a number after each that occurred before.
-
-    Examples
-    --------
-    >>> numbered(["crane", "bee", "crane"])
-    ('crane', 'bee', 'crane (2)')
-    """
-    names = list(names)
-    used: dict[str, None] = {}
-    for name in names:
-        words, number = name, 1
-        while words in used or (number > 1 and words in names):
-            number += 1
-            words = f"{name} ({number})"
-        used[words] = None
-    return tuple(used)
+    return tuple(distinct(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def names_of_texts(labels: np.ndarray, order: ClassOrder | None, origin: Path) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from ncviz.importing.checks import (
 from ncviz.importing.classes import (
     ClassOrder,
     names_of_texts,
-    numbered,
     read_class_names,
     require_count,
 )
@@ -31,6 +30,7 @@ from ncviz.importing.columns import Contents, listed
 from ncviz.importing.folder import files_of_epoch
 from ncviz.importing.formats import read_contents
 from ncviz.label_order import is_transposed
+from ncviz.literal import distinct
 
 TOLERANCE = 0.01
 """Largest difference between head and logits, as a share of the largest logit: half precision has
@@ -177,7 +177,7 @@ def _names_of_texts(
     origin, train = contents["train"]
     labels = train.arrays.get("labels")
     if labels is not None and labels.dtype.kind in "US":
-        return numbered(names_of_texts(labels, order, origin))
+        return tuple(distinct(names_of_texts(labels, order, origin)))
     if order is not None:
         raise InvalidOptionError(
             f"--class-order sorts labels that are text, but those of {origin} are numbers: they "

@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from ncviz.errors import MissingDataError, NcvizError
-from ncviz.figures import Shown, TakenFor, distinct, pair_confusion, pair_cosines
+from ncviz.figures import Shown, TakenFor, pair_confusion, pair_cosines
 from ncviz.figures.theme import signed
+from ncviz.literal import distinct
 from ncviz.store import Run
 from ncviz.ui import components, controls, gram_loaders, loaders, selection, shell
 from ncviz.ui.components import plain

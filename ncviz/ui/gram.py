@@ -10,8 +10,9 @@ import streamlit as st
 
 from ncviz import collapse
 from ncviz.errors import MissingDataError
-from ncviz.figures import Order, class_lengths, cosine_histogram, distinct, gram_heatmaps
+from ncviz.figures import Order, class_lengths, cosine_histogram, gram_heatmaps
 from ncviz.figures.theme import signed
+from ncviz.literal import distinct
 from ncviz.ui import class_pair, components, controls, gram_loaders, loaders, selection
 from ncviz.ui.components import plain
 from ncviz.ui.plot import Gestures, Point
