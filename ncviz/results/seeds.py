@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ncviz.metrics import DEFINITIONS
 from ncviz.results import detectors
-from ncviz.seed_groups import SeedSummary
+from ncviz.seed_groups import SeedSummary, Spread
 
 MEAN_STD = (
     "Mean ± standard deviation over seeds (ddof = 1): the spread of single trainings, not an "
@@ -26,10 +26,7 @@ def unknown(summaries: Iterable[SeedSummary], detector: str | None, metric: str 
     sentence = "Variance over seeds is unknown: one seed."
     found = []
     for summary in summaries:
-        layer = summary.members[0].layers[-1]
-        spread = detector and summary.spread(
-            "detection", metric, layer=layer, detector=detector, group="all"
-        )
+        spread = _of_mean(summary, detector, metric)
         if spread and spread.n > 1:
             found.append((spread.n, summary, spread))
     if not found:
@@ -43,13 +40,7 @@ def unknown(summaries: Iterable[SeedSummary], detector: str | None, metric: str 
 
 def known(summary: SeedSummary, detector: str | None, metric: str = "fpr95") -> str:
     """Say how much the results of a group differ between its seeds."""
-    spread = detector and summary.spread(
-        "detection",
-        metric,
-        layer=summary.members[0].layers[-1],
-        detector=detector,
-        group="all",
-    )
+    spread = _of_mean(summary, detector, metric)
     if not spread or spread.n < 2:
         return f"One of the seeds of the group {summary.name}."
     return (
@@ -61,3 +52,11 @@ def known(summary: SeedSummary, detector: str | None, metric: str = "fpr95") -> 
 def sets_in_words(summary: SeedSummary) -> str:
     """Name the OOD sets that all seeds share."""
     return ", ".join(summary.ood_sets) or "none"
+
+
+def _of_mean(summary: SeedSummary, detector: str | None, metric: str) -> Spread | None:
+    """Return the spread of the mean over the OOD sets at the last layer; None without a result."""
+    if detector is None:
+        return None
+    layer = summary.members[0].layers[-1]
+    return summary.spread("detection", metric, layer=layer, detector=detector, group="all")

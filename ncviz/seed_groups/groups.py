@@ -32,11 +32,6 @@ class SeedGroup:
     repeated: tuple[Run, ...] = ()
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """Return the seeds, in increasing order."""
-        return tuple(run.recipe["seed"] for run in self.runs)
-
-    @property
     def name(self) -> str:
         """Return the common start of the names of the runs, or else the name of the recipe."""
         names = [run.name for run in self.runs]
@@ -44,11 +39,6 @@ class SeedGroup:
         start = "".join(letters[0] for letters in columns)
         recipe = self.runs[0].recipe
         return _TAIL.sub("", start) or str(recipe.get("group", recipe["name"]))
-
-    @property
-    def title(self) -> str:
-        """Return the name with the number of seeds."""
-        return f"{self.name} ({len(self.runs)} seeds)"
 
     def __contains__(self, run: Run) -> bool:
         """Return whether `run` is one of the runs, repeated seeds included."""

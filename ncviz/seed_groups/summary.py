@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -104,24 +105,39 @@ class SeedSummary:
     ) -> pd.DataFrame:
         """Return the values of one result over seeds: run, seed, value.
 
-        An empty `set_name` selects the mean over the sets of `group`.
+        An empty `set_name` selects the mean over the sets of `group`. The arguments are the columns
+        of `table`; a row has to match all of them.
         """
         table = self.values
-        here = (table["kind"] == kind) & (table["metric"] == metric) & (table["layer"] == layer)
-        here &= (table["detector"] == detector) & (table["set"] == set_name)
-        if group:
-            here &= table["group"] == group
+        wanted = (kind, metric, layer, detector, set_name, group)
+        here = np.logical_and.reduce(
+            [table[name] == each for name, each in zip(BY, wanted, strict=True)]
+        )
         return table.loc[here, ["run", "seed", "value"]].dropna()
 
-    def spread(self, kind: str, metric: str, **which: str) -> Spread | None:
-        """Return mean, standard deviation and n of one result; None if no run has it.
+    def spread(
+        self,
+        kind: str,
+        metric: str,
+        *,
+        layer: str = "",
+        detector: str = "",
+        set_name: str = "",
+        group: str = "",
+    ) -> Spread | None:
+        """Return mean, standard deviation and n of one result; None if no run has it."""
+        return self._spreads.get((kind, metric, layer, detector, set_name, group))
 
-        `which` is as in `select`.
-        """
-        values = self.select(kind, metric, **which)["value"]
-        if not len(values):
-            return None
-        return Spread(float(values.mean()), float(values.std(ddof=1)), len(values))
+    @cached_property
+    def _spreads(self) -> dict[tuple[str, ...], Spread]:
+        """The rows of `table` by what they are about."""
+        keys, numbers = self.table[BY], self.table[["mean", "std", "n"]]
+        rows = zip(
+            keys.itertuples(index=False, name=None),
+            numbers.itertuples(index=False, name=None),
+            strict=True,
+        )
+        return {key: Spread(mean, std, int(n)) for key, (mean, std, n) in rows}
 
     def detector_ranks(
         self, metric: str, layer: str, detectors: Sequence[str], *, set_name: str = "", group: str
@@ -160,7 +176,6 @@ def summarise(
     epoch: int | None = None,
     *,
     read: Callable[[Run], Results] = results_of,
-    values: Callable[..., pd.DataFrame] = values_of,
     only_sets: Collection[str] | None = None,
 ) -> SeedSummary | None:
     """Summarise a seed group at the epoch evaluated in all runs that is nearest to `epoch`.
@@ -169,7 +184,7 @@ def summarise(
     ----------
     group : the runs
     epoch : None for the last
-    read, values : replace `results_of` and `values_of`, for example by cached versions
+    read : replaces `results_of`, for example by a cached version
     only_sets : OOD sets to choose from; None for all that the runs share
 
     Returns
@@ -187,7 +202,9 @@ def summarise(
     if only_sets is not None:
         ood = {name: kind for name, kind in ood.items() if name in only_sets}
     parts = [
-        values(each, number, ood, transfer).assign(run=each.run.name, seed=each.run.recipe["seed"])
+        values_of(each, number, ood, transfer).assign(
+            run=each.run.name, seed=each.run.recipe["seed"]
+        )
         for each in results
     ]
     table = pd.concat(parts, ignore_index=True)

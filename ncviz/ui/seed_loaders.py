@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import pandas as pd
+import streamlit as st
 
 from ncviz import seed_groups
 from ncviz.errors import NcvizError
@@ -12,7 +13,6 @@ from ncviz.results import seeds
 from ncviz.seed_groups import Results, SeedGroup, SeedSummary
 from ncviz.store import Run
 from ncviz.ui import board_loaders, loaders
-from ncviz.ui.loaders import kept
 
 
 def groups(runs: Iterable[Run] | None = None) -> tuple[SeedGroup, ...]:
@@ -30,7 +30,18 @@ def summary(
     group: SeedGroup, epoch: int | None = None, *, only_sets: Collection[str] | None = None
 ) -> SeedSummary | None:
     """Summarise a group; None where fewer than two seeds have results at an epoch."""
-    return seed_groups.summarise(group, epoch, read=_read, values=_values, only_sets=only_sets)
+    states = tuple((str(run.path), loaders.state(run)) for run in (*group.runs, *group.repeated))
+    return _summary(group, states, epoch, None if only_sets is None else tuple(sorted(only_sets)))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _summary(
+    _group: SeedGroup,
+    states: tuple[tuple[str, str], ...],
+    epoch: int | None,
+    only_sets: tuple[str, ...] | None,
+) -> SeedSummary | None:
+    return seed_groups.summarise(_group, epoch, read=_read, only_sets=only_sets)
 
 
 def summary_of(run: Run, epoch: int | None = None) -> SeedSummary | None:
@@ -63,16 +74,3 @@ def _read(run: Run) -> Results:
         )
     except NcvizError:  # reported by what shows the run
         return Results(run, *(pd.DataFrame({"epoch": []}) for _ in range(4)))
-
-
-def _values(
-    results: Results, epoch: int, ood_sets: Mapping[str, str], transfer_sets: Collection[str]
-) -> pd.DataFrame:
-    return _kept_values(results.run, epoch, tuple(ood_sets.items()), tuple(transfer_sets))
-
-
-@kept
-def _kept_values(
-    run: Run, epoch: int, ood_sets: tuple[tuple[str, str], ...], transfer_sets: tuple[str, ...]
-) -> pd.DataFrame:
-    return seed_groups.values_of(_read(run), epoch, dict(ood_sets), transfer_sets)
